@@ -1,0 +1,1 @@
+"""Training: the losses of the EENets paper, the recipes, the resumable trainer."""

@@ -1,0 +1,121 @@
+"""What a training does, as data: everything that decides the weights, and nothing else."""
+
+import math
+from dataclasses import asdict, dataclass, fields, replace
+from typing import Any
+
+from core.errors import UserError
+from core.network.registry import NetworkSpec
+from core.training.losses import LOSSES
+
+METHODS = ("alive", "end-to-end", "two-stage")
+AUGMENTATIONS = ("none", "shift", "crop-flip")
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """A training from the first epoch to the fitted confidences.
+
+    Args:
+        dataset: `mnist`, `cifar10` or a path to a folder or zip of one folder per class.
+        network: what is trained.
+        loss: one of `LOSSES`.
+        cost_weight: lambda >= 0.
+        epochs: passes over the training images.
+        method: `alive` (the default): the softmax branches of all exits learn from their own cross-entropy, so that none
+            can starve, and the confidence branches are then fitted with `loss` on the frozen network. `end-to-end`: the
+            paper's way, `loss` alone trains everything. `two-stage`: `unweighted` for half of the epochs, then `fused`.
+        early_exit_weight: weight of each early exit's cross-entropy in `unweighted` (1 in the paper).
+        optimizer: `sgd` (Nesterov momentum 0.9, one-cycle learning rate) or `adam` (constant learning rate).
+        learning_rate: its peak.
+        weight_decay: on convolution and linear weights, not on BatchNorm and biases.
+        augmentation: `none`, `shift` (up to 2 pixels, digits) or `crop-flip` (4 pixels and mirroring, photos).
+        resolution: pairs (share of epochs, side in pixels); early epochs on smaller images cost less. Empty: full size.
+        seed: of the weights, the order of the examples and their augmentation.
+    """
+
+    dataset: str
+    network: NetworkSpec
+    loss: str = "cumulative"
+    cost_weight: float = 1.0
+    epochs: int = 30
+    method: str = "alive"
+    early_exit_weight: float = 0.25
+    batch_size: int = 128
+    optimizer: str = "sgd"
+    learning_rate: float = 0.2
+    weight_decay: float = 5e-4
+    augmentation: str = "crop-flip"
+    resolution: tuple[tuple[float, int], ...] = ()
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "resolution", tuple((float(s), int(p)) for s, p in self.resolution))
+        for name, choices in (
+            ("loss", LOSSES),
+            ("method", METHODS),
+            ("augmentation", AUGMENTATIONS),
+            ("optimizer", ("sgd", "adam")),
+        ):
+            if getattr(self, name) not in choices:
+                raise UserError(f"expected {name} among {', '.join(choices)}, got {getattr(self, name)!r}")
+        if not (math.isfinite(self.cost_weight) and self.cost_weight >= 0):
+            raise UserError(f"expected a cost weight of 0 or more, got {self.cost_weight}")
+        for name in ("epochs", "batch_size"):
+            if getattr(self, name) < 1:
+                raise UserError(f"expected {name} of 1 or more, got {getattr(self, name)}")
+        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
+            raise UserError(f"expected a learning rate above 0, got {self.learning_rate}")
+        if self.resolution and self.network.exit_type == "plain" and self.network.num_early_exits:
+            raise UserError("expected exit type pool or bnpool with smaller images, got plain: its heads have one size")
+
+    def side(self, epoch: int) -> int | None:
+        """Side in pixels of the training images in an epoch (from 0), None for full size."""
+        passed = 0.0
+        for share, pixels in self.resolution:
+            passed += share
+            if epoch < passed * self.epochs:
+                return pixels
+        return None
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the card and the resumable state."""
+        values = asdict(self)
+        return values | {
+            "network": self.network.to_json(),
+            "resolution": [list(pair) for pair in self.resolution],
+        }
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "Recipe":
+        """Inverse of `to_json`."""
+        known = {field.name for field in fields(cls)}
+        if set(values) - known:
+            raise UserError(f"expected recipe fields among {sorted(known)}, got {sorted(set(values) - known)}")
+        return cls(**values | {"network": NetworkSpec(**values["network"])})
+
+
+def default_recipe(dataset: str, network: NetworkSpec, **changes: Any) -> Recipe:
+    """The recipe that trains well here: every exit alive, one-cycle SGD; digits are shifted, photos cropped and mirrored."""
+    augmentation = "shift" if network.input_shape[0] == 1 else "crop-flip"
+    return replace(Recipe(dataset, network, augmentation=augmentation), **changes)
+
+
+def paper_recipe(dataset: str, network: NetworkSpec, **changes: Any) -> Recipe:
+    """The paper's: its loss alone, end to end, confidences from features, Adam 1e-3, batches of 32."""
+    base = default_recipe(dataset, replace(network, confidence_input="features"))
+    return replace(
+        base,
+        **{
+            "method": "end-to-end",
+            "early_exit_weight": 1.0,
+            "optimizer": "adam",
+            "learning_rate": 1e-3,
+            "weight_decay": 1e-4,
+            "batch_size": 32,
+        }
+        | changes,
+    )
+
+
+PRESETS = {"default": default_recipe, "paper": paper_recipe}

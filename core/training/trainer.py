@@ -1,0 +1,209 @@
+"""The training loop: resumable after every epoch, the same weights whether it was interrupted or not."""
+
+import math
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+from tqdm import tqdm
+
+from core.data.datasets import ImageSet
+from core.network.early_exit import EarlyExitNetwork, ExitOutputs
+from core.network.registry import build_network
+from core.training.augment import augment
+from core.training.losses import (
+    CONFIDENCE_LOSSES,
+    best_exit,
+    fused,
+    log_likelihood,
+    tagged,
+    unweighted,
+)
+from core.training.recipe import Recipe
+from core.training.state import Progress, load_state, save_state
+
+
+def fast_precision(device: torch.device) -> torch.dtype:
+    """bfloat16 where the hardware multiplies it natively (10 times slower than float32 where it does not)."""
+    if device.type == "cuda":
+        return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float32
+    if device.type == "cpu":
+        able = torch.cpu.get_capabilities()
+        return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
+    return torch.float32
+
+
+class Normalizer(nn.Module):
+    """uint8 images (batch, channels, h, w) -> float32, (x / 255 - mean) / std by channel."""
+
+    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
+        super().__init__()
+        self.mean: Tensor
+        self.scale: Tensor
+        self.register_buffer("mean", 255 * torch.tensor(mean).view(-1, 1, 1))
+        self.register_buffer("scale", 1 / (255 * torch.tensor(std).view(-1, 1, 1)))
+
+    def forward(self, images: Tensor) -> Tensor:
+        return (images.float() - self.mean) * self.scale
+
+
+def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    """Mean and standard deviation of each channel of uint8 images (n, channels, h, w), in 0..1, four digits."""
+    counts = torch.stack([torch.bincount(images[:, c].flatten(), minlength=256) for c in range(images.shape[1])])
+    levels = torch.arange(256, dtype=torch.float64) / 255
+    shares = counts.double() / counts.sum(dim=1, keepdim=True)  # (channels, 256)
+    mean = shares @ levels
+    std = (shares @ levels**2 - mean**2).clamp(min=1e-8).sqrt()
+    return tuple(round(v, 4) for v in mean.tolist()), tuple(round(v, 4) for v in std.tolist())
+
+
+def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
+    """SGD or Adam over two groups: matrices and filters decay, BatchNorm and biases do not."""
+    parameters = list(network.parameters())
+    groups = [
+        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
+        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+    ]
+    if recipe.optimizer == "adam":
+        return torch.optim.Adam(groups, lr=recipe.learning_rate)
+    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+
+
+def learning_rate(recipe: Recipe, progress: float) -> float:
+    """Learning rate at a share 0..1 of the training: up over the first tenth, down a line to 0; constant for Adam."""
+    if recipe.optimizer == "adam":
+        return recipe.learning_rate
+    return recipe.learning_rate * min(progress / 0.1, (1 - progress) / 0.9)
+
+
+def training_loss(recipe: Recipe, epoch: int) -> str:
+    """Which loss trains the whole network in an epoch (from 0)."""
+    if recipe.network.num_early_exits == 0 or recipe.method == "alive":
+        return "unweighted"
+    if recipe.method == "two-stage":
+        return "unweighted" if epoch < math.ceil(recipe.epochs / 2) else "fused"
+    return recipe.loss
+
+
+def batch_loss(
+    recipe: Recipe, name: str, outputs: ExitOutputs, labels: Tensor, cost: Tensor, tags: Tensor | None
+) -> Tensor:
+    """One of the five losses of a batch."""
+    likelihood = log_likelihood(outputs.logits, labels)
+    if name == "unweighted":
+        return unweighted(likelihood, recipe.early_exit_weight)
+    confidence = outputs.confidence_logits.float()
+    if name == "tagged":
+        if tags is None:  # the first epoch has no tags from the one before
+            tags = best_exit(likelihood.detach(), cost, recipe.cost_weight)
+        return tagged(likelihood, confidence, cost, recipe.cost_weight, tags)
+    if name == "fused":
+        return fused(likelihood, confidence, cost, recipe.cost_weight)
+    return CONFIDENCE_LOSSES[name](likelihood, confidence, cost, recipe.cost_weight)
+
+
+class EpochMeter:
+    """Sums over an epoch that become one line of the history."""
+
+    def __init__(self, num_exits: int):
+        self.examples = 0
+        self.loss = 0.0
+        self.right = torch.zeros(num_exits)
+        self.left = torch.zeros(num_exits)
+        self.cost = 0.0
+
+    def add(self, loss: float, outputs: ExitOutputs, labels: Tensor, cost: Tensor) -> None:
+        """Adds a batch: loss, right answers of each exit, and where examples would leave at h >= 1/2."""
+        n = len(labels)
+        self.examples += n
+        self.loss += n * loss
+        self.right += (outputs.logits.argmax(dim=2) == labels[:, None]).sum(dim=0).cpu()
+        leaves = outputs.confidence_logits >= 0
+        leaves[:, -1] = True
+        exits = leaves.int().argmax(dim=1)
+        self.left += torch.bincount(exits, minlength=len(self.left)).cpu()
+        self.cost += float(cost[exits].sum())
+
+    def line(self) -> dict[str, Any]:
+        """Means over the epoch; shares sum to 1."""
+        n = self.examples
+        return {
+            "loss": round(self.loss / n, 5),
+            "training_accuracy": [round(v, 5) for v in (self.right / n).tolist()],
+            "mean_cost": round(self.cost / n, 5),
+            "exit_shares": [round(v, 5) for v in (self.left / n).tolist()],
+        }
+
+
+def train_network(
+    recipe: Recipe,
+    data: ImageSet,
+    out: Path,
+    device: torch.device,
+    report: Callable[[dict[str, Any]], None] = lambda line: None,
+) -> tuple[EarlyExitNetwork, Progress]:
+    """Trains, or goes on training, until the last epoch; the state is in `out` after each.
+
+    The same recipe gives the same weights on the same machine, interrupted or not: an epoch's order and augmentation
+    depend on the seed and the epoch's number alone.
+
+    Args:
+        data: the part `training` of the dataset.
+        report: called with each finished epoch's line of the history.
+    """
+    torch.manual_seed(recipe.seed)
+    network, costs = build_network(recipe.network)
+    network = network.to(device, memory_format=torch.channels_last)
+    cost = torch.tensor(costs.relative(), dtype=torch.float32, device=device)
+    optimizer = make_optimizer(network, recipe)
+    out.mkdir(parents=True, exist_ok=True)
+    progress = load_state(out, network, optimizer, recipe.to_json())
+    images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
+    normalize = Normalizer(*channel_statistics(images)).to(device)
+    precision = fast_precision(device)
+    steps = math.ceil(len(labels) / recipe.batch_size)
+    while progress.epoch < recipe.epochs:
+        epoch, started = progress.epoch, time.perf_counter()
+        generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
+        order = torch.randperm(len(labels), generator=generator)
+        loss_name, side = training_loss(recipe, epoch), recipe.side(epoch)
+        new_tags = torch.zeros(len(labels), dtype=torch.int64)
+        meter = EpochMeter(network.num_exits)
+        network.train()
+        batches = tqdm(order.split(recipe.batch_size), desc=f"epoch {epoch + 1}/{recipe.epochs}", file=sys.stderr)
+        for step, index in enumerate(batches):
+            for group in optimizer.param_groups:
+                group["lr"] = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
+            x = normalize(augment(images[index], recipe.augmentation, generator).to(device))
+            if side is not None:
+                x = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
+            x = x.contiguous(memory_format=torch.channels_last)
+            y = labels[index].to(device)
+            with torch.autocast(device.type, precision, enabled=precision != torch.float32):
+                outputs = network(x)
+            tags = None if progress.tags is None else progress.tags[index].to(device)
+            loss = batch_loss(recipe, loss_name, outputs, y, cost, tags)
+            optimizer.zero_grad(set_to_none=True)
+            loss.backward()
+            optimizer.step()
+            with torch.no_grad():
+                meter.add(loss.item(), outputs, y, cost)
+                if loss_name == "tagged":
+                    likelihood = log_likelihood(outputs.logits, y)
+                    new_tags[index] = best_exit(likelihood, cost, recipe.cost_weight).cpu()
+        if not math.isfinite(meter.loss):
+            raise FloatingPointError(f"the loss of epoch {epoch + 1} is not finite: lower the learning rate")
+        if loss_name == "tagged":
+            progress.tags = new_tags
+        line = {"epoch": epoch + 1, "loss_name": loss_name, **meter.line()}
+        line["seconds"] = round(time.perf_counter() - started, 2)
+        progress.epoch += 1
+        progress.history.append(line)
+        save_state(out, network, optimizer, recipe.to_json(), progress)
+        report(line)
+    return network.eval(), progress
