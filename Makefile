@@ -1,0 +1,34 @@
+# make run opens the dashboard, make test passes the tests; both set up .venv first and reuse it.
+PYTHON ?= python3
+BIN := .venv/bin
+.PHONY: run test lint bench clean
+
+run: .venv/run
+	$(BIN)/streamlit run streamlit_app.py
+
+test: .venv/dev lint
+	$(BIN)/python -m pytest
+
+lint: .venv/dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+bench: .venv/dev
+	$(BIN)/python -m core benchmark sweep
+	$(BIN)/python -m core benchmark inference
+	$(BIN)/python -m core benchmark page
+
+clean:
+	rm -rf .venv
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+
+.venv/run: requirements.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	touch $@
+
+.venv/dev: requirements-dev.txt .venv/run
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	touch $@
