@@ -1,6 +1,7 @@
 """The early-exit network: a chain of blocks with exit blocks after some of them."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 import torch
@@ -55,19 +56,21 @@ class EarlyExitNetwork(nn.Module):
         self.input_shape = tuple(input_shape)
         self.num_classes = num_classes
         cuts = [0, *(block + 1 for block in self.exit_after), len(chain.blocks)]
-        self.segments = nn.ModuleList(
-            nn.Sequential(*chain.blocks[start:stop]) for start, stop in zip(cuts, cuts[1:], strict=False)
-        )
+        self.segments = nn.ModuleList(nn.Sequential(*chain.blocks[start:stop]) for start, stop in pairwise(cuts))
         last_confidence = (
-            None
-            if chain.features is None or not self.exit_after
-            else ConfidenceBranch(chain.features, sees_answer)
+            None if chain.features is None or not self.exit_after else ConfidenceBranch(chain.features, sees_answer)
         )
         heads = [
             early_exit_block(exit_type, shape, num_classes, sees_answer)
             for shape in self.feature_maps()[: len(self.exit_after)]
         ]
         self.exits = nn.ModuleList([*heads, ExitBlock(chain.neck, chain.classifier, last_confidence)])
+
+    def exit_block(self, n: int) -> ExitBlock:
+        """The exit block of exit n + 1."""
+        block = self.exits[n]
+        assert isinstance(block, ExitBlock)
+        return block
 
     @property
     def num_exits(self) -> int:

@@ -37,9 +37,7 @@ def eenet8(input_channels: int, num_classes: int) -> Chain:
     f = STARTING_FILTERS
     stem = nn.Sequential(nn.Conv2d(input_channels, f, 3, padding=1), nn.BatchNorm2d(f), nn.ReLU())
     block1 = Residual(
-        nn.Sequential(
-            nn.Conv2d(f, f, 3, padding=1), nn.BatchNorm2d(f), nn.ReLU(), nn.Conv2d(f, f, 3, padding=1)
-        ),
+        nn.Sequential(nn.Conv2d(f, f, 3, padding=1), nn.BatchNorm2d(f), nn.ReLU(), nn.Conv2d(f, f, 3, padding=1)),
         nn.Identity(),
     )
     neck = nn.Sequential(nn.BatchNorm2d(4 * f), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten())

@@ -64,7 +64,7 @@ class ExitBlock(nn.Module):
         self.confidence = confidence
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """Logits (batch, classes) and the logit of the confidence (batch,); +inf (h = 1) without a confidence branch."""
+        """Logits (batch, classes) and the confidence's logit (batch,); +inf (h = 1) without a confidence branch."""
         features = self.neck(x)
         logits = self.classifier(features)
         if self.confidence is None:

@@ -13,9 +13,7 @@ PLACEMENTS: dict[str, Callable[[int, int], float]] = {
 }
 
 
-def place_exits(
-    block_macs: Sequence[int], total_macs: int, num_early_exits: int, placement: str
-) -> tuple[int, ...]:
+def place_exits(block_macs: Sequence[int], total_macs: int, num_early_exits: int, placement: str) -> tuple[int, ...]:
     """The block each early exit follows: the first at which the running MACs reach the exit's fraction.
 
     Args:

@@ -18,9 +18,7 @@ class BasicBlock(nn.Module):
         self.downsample = (
             nn.Identity()
             if stride == 1 and channels_in == channels
-            else nn.Sequential(
-                nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels)
-            )
+            else nn.Sequential(nn.Conv2d(channels_in, channels, 1, stride, bias=False), nn.BatchNorm2d(channels))
         )
 
     def forward(self, x: Tensor) -> Tensor:
@@ -36,9 +34,7 @@ def resnet_6n2(depth: int, input_channels: int, num_classes: int) -> Chain:
     """
     blocks_per_stage = (depth - 2) // 6
     blocks: list[nn.Module] = [
-        nn.Sequential(
-            nn.Conv2d(input_channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU()
-        )
+        nn.Sequential(nn.Conv2d(input_channels, 16, 3, padding=1, bias=False), nn.BatchNorm2d(16), nn.ReLU())
     ]
     channels_in = 16
     for stage, channels in enumerate((16, 32, 64)):

@@ -1,4 +1,4 @@
-"""Confidence branches fitted on a frozen network: no exit can starve, because no softmax branch depends on the outcome."""
+"""Confidence branches fitted on a frozen network: no exit can starve, for no softmax branch depends on the outcome."""
 
 from collections.abc import Callable, Iterator
 
@@ -7,8 +7,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 
 from core.network.early_exit import EarlyExitNetwork
-from core.network.exit_block import ConfidenceBranch, answer_features
-
+from core.network.exit_block import ANSWER_FEATURES, ConfidenceBranch, answer_features
 from core.training.losses import CONFIDENCE_LOSSES, best_exit, log_likelihood
 
 STEPS = 300
@@ -57,7 +56,8 @@ class StandardizedBranch(nn.Module):
 def _look(network: EarlyExitNetwork, x: Tensor, labels: Tensor) -> tuple[list[Tensor], Tensor]:
     """Inputs of every exit's confidence branch and log y_n[true class], from the frozen network."""
     inputs, logits = [], []
-    for segment, exit_block in zip(network.segments, network.exits, strict=True):
+    for n, segment in enumerate(network.segments):
+        exit_block = network.exit_block(n)
         x = segment(x)
         features = exit_block.neck(x)
         answer = exit_block.classifier(features)
@@ -90,11 +90,11 @@ def fit_confidence(
     x, labels = next(stream)
     inputs, _ = _look(network, x, labels)
     branches: dict[int, StandardizedBranch] = {}
-    for n, exit_block in enumerate(network.exits):
-        if exit_block.confidence is not None:
-            learned = exit_block.classifier.in_features
-            branches[n] = StandardizedBranch(inputs[n], learned)
-    groups = [group for branch in branches.values() for group in branch.parameter_groups()]
+    for n, z in enumerate(inputs):
+        branch = network.exit_block(n).confidence
+        if branch is not None:
+            branches[n] = StandardizedBranch(z, learned=z.shape[1] - (ANSWER_FEATURES if branch.sees_answer else 0))
+    groups = [group for fitted in branches.values() for group in fitted.parameter_groups()]
     optimizer = torch.optim.Adam(groups)
     peaks = [group["lr"] for group in optimizer.param_groups]
     for step in tqdm(range(STEPS), desc="confidences", disable=not progress):
@@ -112,5 +112,7 @@ def fit_confidence(
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         optimizer.step()
-    for n, branch in branches.items():
-        branch.fold_into(network.exits[n].confidence)
+    for n, fitted in branches.items():
+        branch = network.exit_block(n).confidence
+        assert branch is not None
+        fitted.fold_into(branch)

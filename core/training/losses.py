@@ -23,9 +23,7 @@ def log_likelihood(logits: Tensor, labels: Tensor) -> Tensor:
     return log_probabilities.gather(2, index).squeeze(2)
 
 
-def cumulate(
-    log_likelihood: Tensor, confidence_logits: Tensor, cost: Tensor
-) -> tuple[Tensor, Tensor]:
+def cumulate(log_likelihood: Tensor, confidence_logits: Tensor, cost: Tensor) -> tuple[Tensor, Tensor]:
     """log Y_n[true class] and C_n, what the network says and spends from exit n on, both (batch, exits).
 
     Y_N = y_N, C_N = c_N, then backwards Y_n = h_n y_n + (1 - h_n) Y_{n+1} and C_n alike (EENets, equations 2 and 3).
@@ -70,9 +68,7 @@ def best_exit(log_likelihood: Tensor, cost: Tensor, cost_weight: float) -> Tenso
     return (cost_weight * cost - log_likelihood).argmin(dim=1)
 
 
-def tagged(
-    log_likelihood: Tensor, confidence_logits: Tensor, cost: Tensor, cost_weight: float, tags: Tensor
-) -> Tensor:
+def tagged(log_likelihood: Tensor, confidence_logits: Tensor, cost: Tensor, cost_weight: float, tags: Tensor) -> Tensor:
     """v4: NLL at each example's tagged exit + lambda mean cost of these exits + sum over n of the BCE of h_n.
 
     The target of h_n is "tag = n"; positives weigh 1 - rho_n and negatives rho_n, rho_n the batch share tagged n.

@@ -50,9 +50,7 @@ def save_state(
     write_text(folder / HISTORY_FILE, "".join(json.dumps(line) + "\n" for line in progress.history))
 
 
-def load_state(
-    folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]
-) -> Progress:
+def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimizer, recipe: dict[str, Any]) -> Progress:
     """Puts the newest state into network and optimizer; a fresh `Progress` where there is none.
 
     Raises:
@@ -66,7 +64,9 @@ def load_state(
             about = json.loads(file.metadata()["training"])
             tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 - not a dict
     except (SafetensorError, KeyError, TypeError, json.JSONDecodeError) as error:
-        raise UserError(f"expected a training's state in {path}, got an unreadable file ({error}): delete it") from error
+        raise UserError(
+            f"expected a training's state in {path}, got an unreadable file ({error}): delete it"
+        ) from error
     differing = sorted(key for key in recipe if about["recipe"].get(key) != recipe[key])
     if differing:
         raise UserError(

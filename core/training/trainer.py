@@ -169,7 +169,7 @@ def train_network(
     torch.manual_seed(recipe.seed)
     network, costs = build_network(recipe.network)
     layout = fast_layout(network)
-    network = network.to(device, memory_format=layout)
+    network = network.to(device).to(memory_format=layout)
     cost = torch.tensor(costs.relative(), dtype=torch.float32, device=device)
     optimizer = make_optimizer(network, recipe)
     out.mkdir(parents=True, exist_ok=True)
