@@ -74,6 +74,7 @@ def fit_confidence(
     cost: Tensor,
     loss: str,
     cost_weight: float,
+    steps: int = STEPS,
     progress: bool = True,
 ) -> None:
     """Fits all confidence branches with one of `CONFIDENCE_LOSSES`; nothing else of the network changes.
@@ -97,9 +98,9 @@ def fit_confidence(
     groups = [group for fitted in branches.values() for group in fitted.parameter_groups()]
     optimizer = torch.optim.Adam(groups)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    for step in tqdm(range(STEPS), desc="confidences", disable=not progress):
+    for step in tqdm(range(steps), desc="confidences", disable=not progress):
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
-            group["lr"] = peak * (1 - step / STEPS)
+            group["lr"] = peak * (1 - step / steps)
         x, labels = next(stream)
         inputs, likelihood = _look(network, x, labels)
         certain = torch.full_like(likelihood[:, 0], torch.inf)

@@ -23,8 +23,9 @@ class Recipe:
         cost_weight: lambda >= 0.
         epochs: passes over the training images.
         method: `alive` (the default): the softmax branches of all exits learn from their own cross-entropy, so that
-            none can starve, and the confidence branches are then fitted with `loss` on the frozen network. `end-to-end`: the
-            paper's way, `loss` alone trains everything. `two-stage`: `unweighted` for half of the epochs, then `fused`.
+            none can starve, and the confidence branches are then fitted with `loss` on the frozen network.
+            `end-to-end`: the paper's way, `loss` alone trains everything.
+            `two-stage`: `unweighted` for half of the epochs, then `fused`.
         early_exit_weight: weight of each early exit's cross-entropy in `unweighted` (1 in the paper).
         optimizer: `sgd` (Nesterov momentum 0.9, one-cycle learning rate) or `adam` (constant learning rate).
         learning_rate: its peak.

@@ -1,7 +1,6 @@
 """The resumable state of a training: one file, replaced as a whole, never a pickle."""
 
 import json
-import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -46,7 +45,7 @@ def save_state(
     about = {"recipe": recipe, "epoch": progress.epoch, "history": progress.history}
     partial = folder / (STATE_FILE + ".partial")
     save_file(tensors, partial, metadata={"training": json.dumps(about)})
-    os.replace(partial, folder / STATE_FILE)
+    partial.replace(folder / STATE_FILE)
     write_text(folder / HISTORY_FILE, "".join(json.dumps(line) + "\n" for line in progress.history))
 
 
@@ -88,4 +87,4 @@ def write_text(path: Path, text: str) -> None:
     """Replaces a small text file as a whole."""
     partial = path.with_name(path.name + ".partial")
     partial.write_text(text, encoding="utf-8")
-    os.replace(partial, path)
+    partial.replace(path)
