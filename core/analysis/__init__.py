@@ -1,0 +1,1 @@
+"""Arithmetic on traces: rules, exact sweeps, thresholds, calibration, uncertainty. numpy and scipy only."""

@@ -1,0 +1,366 @@
+"""The trace: what every exit said about every example of a split, recorded once. All exploring is arithmetic on it."""
+
+import json
+import os
+import zipfile
+import zlib
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from functools import cached_property
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from core.analysis.rules import (
+    Scores,
+    as_scores,
+    check_temperatures,
+    entropy,
+    get_rule,
+    log_softmax,
+    margin,
+    patience,
+    probability,
+    sigmoid,
+)
+from core.errors import UserError
+
+FORMAT = 1
+SPLITS = ("calibration", "test")
+TUNING_EXAMPLES = 2000
+MAX_FILE_BYTES = 2**31  # uncompressed
+COMPRESSION = zipfile.ZIP_DEFLATED
+_STORED_SCORES = ("probability", "margin", "entropy")  # confidence is stored unclipped, patience follows from predicted
+_ONE = np.float32(1).view(np.int32)
+
+
+@dataclass(frozen=True)
+class Trace:
+    """Answers of all N exits on n examples of one split. Arrays are not to be written to.
+
+    Args:
+        confidence: h, float32 (examples, exits); 1 in the last column where the last exit has no confidence branch.
+        scores: for each rule float32 (examples, exits), computed before any rounding.
+        predicted: the top class, int16 (examples, exits).
+        labels: the true class, int64 (examples,).
+        ids: which example of the split's dataset, int64 (examples,).
+        relative_cost: float64 (exits,).
+        checkpoint_hash: SHA-256 of the weights that made it.
+        split: `calibration` or `test`.
+        classes: how many there are.
+        log_probabilities: float16 (examples, exits, classes), or None in the small form. Rounded so that each
+            probability is within 0.001 of the network's and the top class stays `predicted`.
+    """
+
+    confidence: NDArray[np.float32]
+    scores: Mapping[str, Scores]
+    predicted: NDArray[np.int16]
+    labels: NDArray[np.int64]
+    ids: NDArray[np.int64]
+    relative_cost: NDArray[np.float64]
+    checkpoint_hash: str
+    split: str
+    classes: int
+    log_probabilities: NDArray[np.float16] | None
+
+    @classmethod
+    def from_outputs(
+        cls,
+        logits: ArrayLike,
+        confidence_logits: ArrayLike,
+        labels: ArrayLike,
+        ids: ArrayLike,
+        relative_cost: ArrayLike,
+        checkpoint_hash: str,
+        split: str,
+    ) -> "Trace":
+        """Record a network's raw outputs.
+
+        Args:
+            logits: (examples, exits, classes), before softmax.
+            confidence_logits: (examples, exits), before the sigmoid; +inf means confidence 1.
+            labels, ids: (examples,).
+            relative_cost: (exits,).
+            checkpoint_hash: SHA-256 of the weights, in hex.
+            split: `calibration` or `test`.
+
+        Raises:
+            UserError: shapes that do not fit, outputs that are not finite, labels that are no class.
+        """
+        logits = np.asarray(logits, np.float32)
+        confidence_logits = np.asarray(confidence_logits, np.float32)
+        if logits.ndim != 3 or 0 in logits.shape[1:] or confidence_logits.shape != logits.shape[:2]:
+            raise UserError(
+                "expected logits (examples, exits, classes) and confidence logits (examples, exits), got "
+                f"{logits.shape} and {confidence_logits.shape}: pass the outputs of one network"
+            )
+        if not np.isfinite(logits).all() or np.isnan(confidence_logits).any():
+            raise UserError("expected finite outputs, got NaN or infinity: the training diverged, train again")
+        classes = logits.shape[2]
+        log_p = log_softmax(logits)
+        confidence = sigmoid(confidence_logits).astype(np.float32)
+        predicted = log_p.argmax(axis=2).astype(np.int16)  # (examples, exits)
+        scores = {
+            "confidence": as_scores(confidence),
+            "probability": probability(log_p),
+            "margin": margin(log_p),
+            "entropy": entropy(log_p),
+            "patience": patience(predicted),
+        }
+        trace = cls(
+            confidence,
+            MappingProxyType(scores),
+            predicted,
+            np.asarray(labels, np.int64),
+            np.asarray(ids, np.int64),
+            np.asarray(relative_cost, np.float64),
+            checkpoint_hash,
+            split,
+            classes,
+            _round_table(log_p, predicted),
+        )
+        _check(trace)
+        return trace
+
+    @property
+    def n(self) -> int:
+        """Number of examples."""
+        return self.predicted.shape[0]
+
+    @property
+    def num_exits(self) -> int:
+        """N, the last exit counted."""
+        return self.predicted.shape[1]
+
+    @cached_property
+    def correct(self) -> NDArray[np.bool_]:
+        """Whether each exit's top class is the label, (examples, exits)."""
+        return self.predicted == self.labels[:, None]
+
+    @cached_property
+    def probabilities(self) -> NDArray[np.float32] | None:
+        """Class probabilities, float32 (examples, exits, classes) summing to 1, or None in the small form."""
+        if self.log_probabilities is None:
+            return None
+        return np.exp(log_softmax(self.log_probabilities)).astype(np.float32)
+
+    def table(self) -> NDArray[np.float16]:
+        """The class table as log-probabilities.
+
+        Raises:
+            UserError: this is the small form.
+        """
+        if self.log_probabilities is None:
+            raise UserError("expected a full trace, got the small form without the class table: load it in full")
+        return self.log_probabilities
+
+    def rule_scores(self, rule: str, temperatures: ArrayLike | None = None) -> Scores:
+        """Scores of a rule, (examples, exits).
+
+        With temperatures, rules that look at probabilities are computed from the rounded class table: within about
+        0.001 of what the executor computes from the network's own logits.
+
+        Raises:
+            UserError: unknown rule, bad temperatures, or temperatures asked of the small form.
+        """
+        chosen = get_rule(rule)
+        if temperatures is None or not chosen.uses_temperature:
+            return self.scores[rule]
+        checked = check_temperatures(np.asarray(temperatures).tolist(), self.num_exits)
+        return chosen.function(log_softmax(self.table(), checked))
+
+    def small(self) -> "Trace":
+        """The same without the class table."""
+        return replace(self, log_probabilities=None)
+
+    def select(self, rows: NDArray) -> "Trace":
+        """The same for some examples, given by row numbers or a mask."""
+        return replace(
+            self,
+            confidence=self.confidence[rows],
+            scores=MappingProxyType({name: values[rows] for name, values in self.scores.items()}),
+            predicted=self.predicted[rows],
+            labels=self.labels[rows],
+            ids=self.ids[rows],
+            log_probabilities=None if self.log_probabilities is None else self.log_probabilities[rows],
+        )
+
+    def tuning(self) -> "Trace":
+        """The part with the first 2,000 ids (two fifths of a split smaller than 5,000)."""
+        return self.select(np.argsort(self.ids, kind="stable")[: self._tuning_examples])
+
+    def certifying(self) -> "Trace":
+        """The rest, which the tuning part never saw."""
+        return self.select(np.argsort(self.ids, kind="stable")[self._tuning_examples :])
+
+    @property
+    def _tuning_examples(self) -> int:
+        return min(TUNING_EXAMPLES, 2 * self.n // 5)
+
+    def save(self, path: Path | str) -> None:
+        """Write one compressed .npz without pickle, in one step: a file is there whole or not at all."""
+        path = Path(path)
+        meta = {
+            "format": FORMAT,
+            "checkpoint_hash": self.checkpoint_hash,
+            "split": self.split,
+            "examples": self.n,
+            "exits": self.num_exits,
+            "classes": self.classes,
+        }
+        small_int = np.uint8 if self.classes <= 256 else np.int16
+        arrays: dict[str, NDArray] = {
+            "meta": np.array(json.dumps(meta)),
+            "relative_cost": self.relative_cost,
+            "labels": self.labels.astype(small_int),
+            "id_steps": np.diff(self.ids, prepend=0).astype(np.int32),
+            "predicted": np.ascontiguousarray(self.predicted.T.astype(small_int)),  # (exits, examples)
+            "confidence": _pack_scores(self.confidence),
+        }
+        for name in _STORED_SCORES:
+            arrays[name] = _pack_scores(self.scores[name])
+        if self.log_probabilities is not None:
+            arrays["log_probabilities"] = _pack_bytes(self.log_probabilities.transpose(1, 2, 0))
+        part = path.with_name(f".{path.name}.{os.getpid()}.part")
+        try:
+            with zipfile.ZipFile(part, "w") as archive:
+                for name, array in arrays.items():
+                    member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed: equal traces are equal files
+                    member.compress_type = COMPRESSION
+                    with archive.open(member, "w") as file:
+                        np.lib.format.write_array(file, array, allow_pickle=False)
+            part.replace(path)
+        finally:
+            part.unlink(missing_ok=True)
+
+    @classmethod
+    def load(cls, path: Path | str, small: bool = False) -> "Trace":
+        """Read a trace.
+
+        Args:
+            small: leave the class table on disk.
+
+        Raises:
+            UserError: no such file, or not a whole trace of this format.
+        """
+        path = Path(path)
+        try:
+            return _read(path, small)
+        except FileNotFoundError:
+            raise UserError(f"expected a trace at {path}, got no such file: make it with `core trace`") from None
+        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+            problem = " ".join(str(error).split()) or type(error).__name__
+            raise UserError(
+                f"expected a trace in {path.name}, got something else ({problem}): make it again with `core trace`"
+            ) from None
+
+
+def _check(trace: Trace) -> None:
+    """Raise a UserError unless all arrays fit together."""
+    n, num_exits = trace.predicted.shape
+    if trace.split not in SPLITS:
+        raise UserError(f"expected a split among {SPLITS}, got {trace.split!r}: name one of these")
+    for name, array, shape in (
+        ("confidence", trace.confidence, (n, num_exits)),
+        ("labels", trace.labels, (n,)),
+        ("ids", trace.ids, (n,)),
+        ("relative_cost", trace.relative_cost, (num_exits,)),
+        *((rule, values, (n, num_exits)) for rule, values in trace.scores.items()),
+    ):
+        if array.shape != shape:
+            raise UserError(f"expected {name} of shape {shape}, got {array.shape}: pass one row per example")
+    if not (np.isfinite(trace.relative_cost) & (trace.relative_cost > 0)).all():
+        raise UserError(f"expected positive relative costs, got {trace.relative_cost.tolist()}: use the cost table")
+    for name, values in (("labels", trace.labels), ("predictions", trace.predicted)):
+        if n and not (values.min() >= 0 and values.max() < trace.classes):
+            raise UserError(
+                f"expected {name} from 0 to {trace.classes - 1}, got {values.min()} to {values.max()}: "
+                "use the class order the network was trained with"
+            )
+
+
+def _round_table(log_p: NDArray[np.float64], predicted: NDArray[np.int16]) -> NDArray[np.float16]:
+    """Log-probabilities as float16 with no more digits than a probability needs.
+
+    float16 alone keeps digits of log p that nobody can see where p is small, and they do not compress. Below log p = -1
+    the steps are 2^-9, below -2 2^-8, below -4 2^-5, below -8 2^-3, so p moves by less than 0.001.
+    """
+    table = np.maximum(log_p, -60000.0)
+    for below, step in ((-1, 2.0**-9), (-2, 2.0**-8), (-4, 2.0**-5), (-8, 2.0**-3)):
+        stop = {-1: -2.0, -2: -4.0, -4: -8.0, -8: -np.inf}[below]
+        where = (log_p < below) & (log_p >= stop)
+        table[where] = np.round(table[where] / step) * step
+    rounded = table.astype(np.float16)
+    # rounding can tie the top two classes: lift the true one by one step, so that the table agrees with `predicted`
+    tied = rounded.argmax(axis=2) != predicted
+    rows, exits = np.nonzero(tied)
+    top = (rows, exits, predicted[rows, exits])
+    rounded[top] = np.nextafter(rounded.max(axis=2)[tied], np.float16(np.inf))
+    return rounded
+
+
+def _pack_bytes(array: NDArray) -> NDArray[np.uint8]:
+    """Split numbers into planes of equal bytes, (bytes, ...): high bytes alike lie together and compress."""
+    array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<")))
+    planes = array.view(np.uint8).reshape(*array.shape, array.dtype.itemsize)
+    return np.ascontiguousarray(np.moveaxis(planes, -1, 0))
+
+
+def _unpack_bytes(planes: NDArray[np.uint8], dtype: str) -> NDArray:
+    """The inverse of `_pack_bytes`."""
+    if planes.dtype != np.uint8 or planes.shape[0] != np.dtype(dtype).itemsize:
+        raise ValueError("byte planes of another type")
+    joined = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
+    return joined.view(dtype)[..., 0].astype(np.dtype(dtype).newbyteorder("="))
+
+
+def _pack_scores(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
+    """float32 in 0..1 (examples, exits) as byte planes (4, exits, examples) of its distance below 1 in float steps."""
+    return _pack_bytes(_ONE - (scores.T + np.float32(0)).view(np.int32))
+
+
+def _unpack_scores(planes: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
+    """The inverse of `_pack_scores`, (examples, exits)."""
+    scores = np.ascontiguousarray((_ONE - _unpack_bytes(planes, "<i4")).T).view(np.float32)
+    if not ((scores >= 0) & (scores <= 1)).all():
+        raise ValueError(f"{name} is outside 0..1")
+    return scores
+
+
+def _read(path: Path, small: bool) -> Trace:
+    with zipfile.ZipFile(path) as archive:
+        if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
+            raise ValueError("more than 2 GiB when unpacked")
+    with np.load(path, allow_pickle=False) as arrays:
+        meta: Any = json.loads(str(arrays["meta"]))
+        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
+            raise ValueError("another format")
+        predicted = np.ascontiguousarray(arrays["predicted"].T.astype(np.int16))
+        confidence = _unpack_scores(arrays["confidence"], "confidence")
+        scores = {"confidence": as_scores(confidence), "patience": patience(predicted)}
+        for name in _STORED_SCORES:
+            scores[name] = _unpack_scores(arrays[name], name)
+        table = None
+        if not small and "log_probabilities" in arrays:
+            table = _unpack_bytes(arrays["log_probabilities"], "<f2").transpose(2, 0, 1)
+            if table.shape != (*predicted.shape, meta["classes"]) or np.isnan(table).any():
+                raise ValueError("the class table does not fit")
+        trace = Trace(
+            confidence,
+            MappingProxyType(scores),
+            predicted,
+            arrays["labels"].astype(np.int64),
+            np.cumsum(arrays["id_steps"], dtype=np.int64),
+            arrays["relative_cost"].astype(np.float64),
+            str(meta["checkpoint_hash"]),
+            str(meta["split"]),
+            int(meta["classes"]),
+            table,
+        )
+        if predicted.shape != (meta["examples"], meta["exits"]):
+            raise ValueError("the arrays do not have the size the file announces")
+        _check(trace)
+    return trace
