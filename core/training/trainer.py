@@ -7,12 +7,14 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
 from core.data.datasets import ImageSet
+from core.data.preprocess import Preprocessing, is_light
 from core.network.early_exit import EarlyExitNetwork, ExitOutputs
 from core.network.registry import build_network
 from core.training.augment import augment
@@ -48,20 +50,6 @@ def fast_layout(network: nn.Module) -> torch.memory_format:
     return torch.channels_last if all(width % 16 == 0 for width in widths) else torch.contiguous_format
 
 
-class Normalizer(nn.Module):
-    """uint8 images (batch, channels, h, w) -> float32, (x / 255 - mean) / std by channel."""
-
-    def __init__(self, mean: tuple[float, ...], std: tuple[float, ...]):
-        super().__init__()
-        self.mean: Tensor
-        self.scale: Tensor
-        self.register_buffer("mean", 255 * torch.tensor(mean).view(-1, 1, 1))
-        self.register_buffer("scale", 1 / (255 * torch.tensor(std).view(-1, 1, 1)))
-
-    def forward(self, images: Tensor) -> Tensor:
-        return (images.float() - self.mean) * self.scale
-
-
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
     """Mean and standard deviation of each channel of uint8 images (n, channels, h, w), in 0..1, four digits."""
     counts = torch.stack([torch.bincount(images[:, c].flatten(), minlength=256) for c in range(images.shape[1])])
@@ -70,6 +58,14 @@ def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, 
     mean = shares @ levels
     std = (shares @ levels**2 - mean**2).clamp(min=1e-8).sqrt()
     return tuple(round(v, 4) for v in mean.tolist()), tuple(round(v, 4) for v in std.tolist())
+
+
+def preprocessing_of(data: ImageSet) -> Preprocessing:
+    """How the network trained on these images wants its images: their own mean and spread; digits bright on black."""
+    _, channels, side, _ = data.images.shape
+    mean, std = channel_statistics(torch.from_numpy(data.images))
+    digits = channels == 1 and not is_light(data.images[:100].mean(axis=0).astype(np.uint8))
+    return Preprocessing(channels=channels, size=side, mean=mean, std=std, invert_if_light=digits)
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
@@ -175,7 +171,7 @@ def train_network(
     out.mkdir(parents=True, exist_ok=True)
     progress = load_state(out, network, optimizer, recipe.to_json())
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
-    normalize = Normalizer(*channel_statistics(images)).to(device)
+    normalise = preprocessing_of(data).normalise
     precision = fast_precision(device)
     steps = math.ceil(len(labels) / recipe.batch_size)
     while progress.epoch < recipe.epochs:
@@ -190,7 +186,7 @@ def train_network(
         for step, index in enumerate(batches):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
-            x = normalize(augment(images[index], recipe.augmentation, generator).to(device))
+            x = torch.from_numpy(normalise(augment(images[index], recipe.augmentation, generator).numpy())).to(device)
             if side is not None:
                 x = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True)
             x = x.contiguous(memory_format=layout)
