@@ -1,0 +1,1 @@
+"""The Streamlit side: what the pages share."""

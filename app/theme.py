@@ -1,0 +1,87 @@
+"""Colours and the little CSS that the theme file cannot say.
+
+Exits have one colour each on every page, early to late; right answers wear the exit's colour, wrong ones vermilion.
+The same tokens stand in .streamlit/config.toml; tests/app/test_theme.py holds the two together.
+"""
+
+import streamlit as st
+
+TOKENS = {
+    "light": {
+        "page": "#FFFFFF",
+        "panel": "#F7F8FA",
+        "hairline": "#E3E6EB",
+        "text": "#15181E",
+        "muted": "#667085",
+        "accent": "#2C7BB0",
+        "wrong": "#D55E00",
+    },
+    "dark": {
+        "page": "#0E1117",
+        "panel": "#161B22",
+        "hairline": "#2A313C",
+        "text": "#E8ECF2",
+        "muted": "#98A2B3",
+        "accent": "#55A9E2",
+        "wrong": "#FF8A3D",
+    },
+}
+RAMPS = {
+    "light": ("#5DB74A", "#1F9E89", "#2C7BB0", "#5A55A8", "#6B2C7E"),
+    "dark": ("#8FD65F", "#3CC6A5", "#55A9E2", "#938CF0", "#CE8FE0"),
+}
+SCHEMES = ("light", "dark")
+
+
+def exit_colours(num_exits: int, scheme: str = "light") -> list[str]:
+    """One colour per exit, interpolated along the ramp; the first and the last exit always wear its ends.
+
+    Args:
+        num_exits: N, 1 or more.
+        scheme: `light` or `dark`.
+    """
+    ramp = [tuple(int(colour[i : i + 2], 16) for i in (1, 3, 5)) for colour in RAMPS[scheme]]
+    colours = []
+    for n in range(num_exits):
+        place = n * (len(ramp) - 1) / max(num_exits - 1, 1)
+        low = min(int(place), len(ramp) - 2)
+        part = place - low
+        mixed = (round(a + (b - a) * part) for a, b in zip(ramp[low], ramp[low + 1], strict=True))
+        colours.append("#" + "".join(f"{channel:02X}" for channel in mixed))
+    return colours
+
+
+def palette(num_exits: int) -> dict[str, dict[str, object]]:
+    """Colours of both schemes for a component, which knows better than the server which one is on."""
+    return {scheme: {"exits": exit_colours(num_exits, scheme), **TOKENS[scheme]} for scheme in SCHEMES}
+
+
+def current_scheme() -> str:
+    """`light` or `dark`, as far as the server knows; for pictures made in Python."""
+    return "dark" if st.context.theme.type == "dark" else "light"
+
+
+_CSS = """
+[data-testid="stMainBlockContainer"] { padding-left: 1.75rem; padding-right: 1.75rem; max-width: none; }
+[data-testid="stButtonGroup"] button[kind="segmented_controlActive"],
+[data-testid="stButtonGroup"] button[data-testid="stBaseButton-segmented_controlActive"],
+[data-testid="stButtonGroup"] button[aria-checked="true"] {
+  background: var(--st-text-color, currentColor); border-color: var(--st-text-color, currentColor);
+}
+@media (max-width: 640px) {
+  [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
+}
+"""
+_PRESENT_CSS = """
+[data-testid="stHeader"], .st-key-controls, .st-key-consequences_tools { display: none; }
+[data-testid="stMainBlockContainer"] { padding-top: 1.5rem; }
+"""
+
+
+def apply(present: bool) -> None:
+    """Write the CSS into the page.
+
+    Args:
+        present: hide header and controls, for a stage.
+    """
+    st.html(f"<style>{_CSS}{_PRESENT_CSS if present else ''}</style>")
