@@ -3,8 +3,6 @@
 import torch
 from torch import Tensor, nn
 
-EXIT_TYPES = ("plain", "pool", "bnpool")
-CONFIDENCE_INPUTS = ("features", "features+answer")
 ANSWER_FEATURES = 4
 
 
@@ -72,6 +70,18 @@ class ExitBlock(nn.Module):
         return logits, self.confidence(features, logits)
 
 
+class NormalizedPool(nn.Sequential):
+    """BatchNorm, average over space, flatten: (batch, channels, h, w) -> (batch, channels).
+
+    While training, statistics are those of the feature map. Afterwards BatchNorm is one scale and shift per channel, the
+    same before and behind the average, and there h x w times cheaper: the network then averages first.
+    """
+
+    def forward(self, x: Tensor) -> Tensor:
+        norm, pool, flatten = self
+        return flatten(pool(norm(x)) if self.training else norm(pool(x)))
+
+
 def early_exit_block(
     exit_type: str, feature_map: tuple[int, int, int], num_classes: int, sees_answer: bool
 ) -> ExitBlock:
@@ -88,6 +98,6 @@ def early_exit_block(
         neck = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         features = channels
     else:
-        neck = nn.Sequential(nn.BatchNorm2d(channels), nn.AdaptiveAvgPool2d(1), nn.Flatten())
+        neck = NormalizedPool(nn.BatchNorm2d(channels), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         features = channels
     return ExitBlock(neck, nn.Linear(features, num_classes), ConfidenceBranch(features, sees_answer))

@@ -1,0 +1,79 @@
+"""What a network is, as data: enough to build it, and readable without torch."""
+
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from core.errors import UserError
+from core.network.placement import PLACEMENTS
+
+SMALL_RESNET_DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2 layers
+MODELS = ("eenet8", *(f"eenet{depth}" for depth in SMALL_RESNET_DEPTHS))
+EXIT_TYPES = ("plain", "pool", "bnpool")
+CONFIDENCE_INPUTS = ("features", "features+answer")
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """All it takes to build a network; stored in every checkpoint's card.
+
+    Args:
+        model: a name in `MODELS`; its exitless form is the same with `resnet` in place of `eenet`.
+        num_early_exits: K; 0 is the plain network.
+        placement: one of `PLACEMENTS`.
+        exit_type: one of `EXIT_TYPES`.
+        input_shape: (channels, height, width).
+        num_classes: two or more.
+        confidence_input: `features` (the paper's branch) or `features+answer` (ours, see `answer_features`).
+
+    Raises:
+        UserError: a field is not one of these.
+    """
+
+    model: str
+    num_early_exits: int
+    placement: str
+    exit_type: str
+    input_shape: tuple[int, int, int]
+    num_classes: int
+    confidence_input: str = "features+answer"
+
+    def __post_init__(self) -> None:
+        _one_of("model", self.model, MODELS)
+        _one_of("placement", self.placement, tuple(PLACEMENTS))
+        _one_of("exit type", self.exit_type, EXIT_TYPES)
+        _one_of("confidence input", self.confidence_input, CONFIDENCE_INPUTS)
+        if not _whole(self.num_early_exits, 0):
+            raise UserError(f"expected a number of early exits of 0 or more, got {self.num_early_exits!r}")
+        if not _whole(self.num_classes, 2):
+            raise UserError(f"expected two classes or more, got {self.num_classes!r}")
+        shape = self.input_shape
+        if not isinstance(shape, (tuple, list)) or len(shape) != 3 or not all(_whole(n, 1) for n in shape):
+            raise UserError(f"expected an input shape (channels, height, width), got {shape!r}")
+        object.__setattr__(self, "input_shape", tuple(shape))
+
+    def to_json(self) -> dict[str, Any]:
+        """Plain values for the card."""
+        return asdict(self) | {"input_shape": list(self.input_shape)}
+
+    @classmethod
+    def from_json(cls, values: dict[str, Any]) -> "NetworkSpec":
+        """Inverse of `to_json`.
+
+        Raises:
+            UserError: a field is missing, unknown or out of range.
+        """
+        known = [field.name for field in fields(cls)]
+        unknown = sorted(set(values) - set(known))
+        missing = [name for name in known[:-1] if name not in values]
+        if unknown or missing:
+            raise UserError(f"expected the network's fields {', '.join(known)}, got {', '.join(sorted(values))}")
+        return cls(**values)
+
+
+def _whole(value: object, smallest: int) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= smallest
+
+
+def _one_of(what: str, value: object, choices: tuple[str, ...]) -> None:
+    if value not in choices:
+        raise UserError(f"expected {what} to be one of {', '.join(choices)}, got {value!r}")
