@@ -34,6 +34,7 @@ TUNING_EXAMPLES = 2000
 MAX_FILE_BYTES = 2**31  # uncompressed
 COMPRESSION = zipfile.ZIP_DEFLATED
 _STORED_SCORES = ("probability", "margin", "entropy")  # confidence is stored unclipped, patience follows from predicted
+_TABLE_ERROR = 0.00025
 _ONE = np.float32(1).view(np.int32)
 
 
@@ -52,7 +53,7 @@ class Trace:
         split: `calibration` or `test`.
         classes: how many there are.
         log_probabilities: float16 (examples, exits, classes), or None in the small form. Rounded so that each
-            probability is within 0.001 of the network's and the top class stays `predicted`.
+            probability is within 0.002 of the network's and the top class stays `predicted`.
     """
 
     confidence: NDArray[np.float32]
@@ -160,8 +161,8 @@ class Trace:
     def rule_scores(self, rule: str, temperatures: ArrayLike | None = None) -> Scores:
         """Scores of a rule, (examples, exits).
 
-        With temperatures, rules that look at probabilities are computed from the rounded class table: within about
-        0.001 of what the executor computes from the network's own logits.
+        With temperatures, rules that look at probabilities are computed from the rounded class table: within
+        0.01 of what the executor computes from the network's own logits.
 
         Raises:
             UserError: unknown rule, bad temperatures, or temperatures asked of the small form.
@@ -223,7 +224,8 @@ class Trace:
         for name in _STORED_SCORES:
             arrays[name] = _pack_scores(self.scores[name])
         if self.log_probabilities is not None:
-            arrays["log_probabilities"] = _pack_bytes(self.log_probabilities.transpose(1, 2, 0))
+            values, ranks = _pack_table(self.log_probabilities, self.predicted)
+            arrays["log_probabilities"], arrays["log_probability_ranks"] = values, ranks
         part = path.with_name(f".{path.name}.{os.getpid()}.part")
         try:
             with zipfile.ZipFile(part, "w") as archive:
@@ -263,13 +265,14 @@ def _check(trace: Trace) -> None:
     n, num_exits = trace.predicted.shape
     if trace.split not in SPLITS:
         raise UserError(f"expected a split among {SPLITS}, got {trace.split!r}: name one of these")
-    for name, array, shape in (
+    expected: list[tuple[str, NDArray, tuple[int, ...]]] = [
         ("confidence", trace.confidence, (n, num_exits)),
         ("labels", trace.labels, (n,)),
         ("ids", trace.ids, (n,)),
         ("relative_cost", trace.relative_cost, (num_exits,)),
         *((rule, values, (n, num_exits)) for rule, values in trace.scores.items()),
-    ):
+    ]
+    for name, array, shape in expected:
         if array.shape != shape:
             raise UserError(f"expected {name} of shape {shape}, got {array.shape}: pass one row per example")
     if not (np.isfinite(trace.relative_cost) & (trace.relative_cost > 0)).all():
@@ -285,21 +288,44 @@ def _check(trace: Trace) -> None:
 def _round_table(log_p: NDArray[np.float64], predicted: NDArray[np.int16]) -> NDArray[np.float16]:
     """Log-probabilities as float16 with no more digits than a probability needs.
 
-    float16 alone keeps digits of log p that nobody can see where p is small, and they do not compress. Below log p = -1
-    the steps are 2^-9, below -2 2^-8, below -4 2^-5, below -8 2^-3, so p moves by less than 0.001.
+    float16 alone keeps digits of log p that nobody can see where p is small, and they do not compress. Each value is
+    rounded to the largest power of two that moves its probability by at most `_TABLE_ERROR`, and to 1/4 at most.
     """
-    table = np.maximum(log_p, -60000.0)
-    for below, step in ((-1, 2.0**-9), (-2, 2.0**-8), (-4, 2.0**-5), (-8, 2.0**-3)):
-        stop = {-1: -2.0, -2: -4.0, -4: -8.0, -8: -np.inf}[below]
-        where = (log_p < below) & (log_p >= stop)
-        table[where] = np.round(table[where] / step) * step
-    rounded = table.astype(np.float16)
-    # rounding can tie the top two classes: lift the true one by one step, so that the table agrees with `predicted`
-    tied = rounded.argmax(axis=2) != predicted
-    rows, exits = np.nonzero(tied)
-    top = (rows, exits, predicted[rows, exits])
-    rounded[top] = np.nextafter(rounded.max(axis=2)[tied], np.float16(np.inf))
+    exponent = np.floor(np.log2(2 * _TABLE_ERROR) - log_p / np.log(2))
+    step = np.exp2(np.minimum(exponent, -2))
+    rounded = np.maximum(np.round(log_p / step) * step, -60000).astype(np.float16)
+    # rounding can tie or swap the top two classes: lift the true one, so that the table agrees with `predicted`
+    swapped = rounded.argmax(axis=2) != predicted
+    rows, exits = np.nonzero(swapped)
+    rounded[rows, exits, predicted[rows, exits]] = np.nextafter(rounded.max(axis=2)[swapped], np.float16(np.inf))
     return rounded
+
+
+def _from_predicted(predicted: NDArray[np.int16], classes: int, back: bool = False) -> NDArray[np.int64]:
+    """Indices (examples, exits, classes) that count the classes from the predicted one on, or back from there."""
+    offsets = -predicted[..., None].astype(np.int64) if back else predicted[..., None].astype(np.int64)
+    return (np.arange(classes) + offsets) % classes
+
+
+def _pack_table(table: NDArray[np.float16], predicted: NDArray[np.int16]) -> tuple[NDArray, NDArray]:
+    """The class table as its distinct values and byte planes of their ranks (2, exits, classes, examples).
+
+    Classes are counted from the predicted one on, so that the large values lie together and compress.
+    """
+    values, ranks = np.unique(table, return_inverse=True)
+    order = _from_predicted(predicted, table.shape[2])
+    ranks = np.take_along_axis(ranks.reshape(table.shape).astype(np.uint16), order, axis=2)
+    return values, _pack_bytes(ranks.transpose(1, 2, 0))
+
+
+def _unpack_table(values: NDArray, planes: NDArray, predicted: NDArray[np.int16], classes: int) -> NDArray[np.float16]:
+    """The inverse of `_pack_table`."""
+    ranks = _unpack_bytes(planes, "<u2").transpose(2, 0, 1)
+    if values.dtype != np.float16 or values.ndim != 1 or np.isnan(values).any():
+        raise ValueError("the class table is not float16")
+    if ranks.shape != (*predicted.shape, classes) or (ranks.size and ranks.max() >= len(values)):
+        raise ValueError("the class table does not fit")
+    return np.take_along_axis(values[ranks], _from_predicted(predicted, classes, back=True), axis=2)
 
 
 def _pack_bytes(array: NDArray) -> NDArray[np.uint8]:
@@ -345,9 +371,8 @@ def _read(path: Path, small: bool) -> Trace:
             scores[name] = _unpack_scores(arrays[name], name)
         table = None
         if not small and "log_probabilities" in arrays:
-            table = _unpack_bytes(arrays["log_probabilities"], "<f2").transpose(2, 0, 1)
-            if table.shape != (*predicted.shape, meta["classes"]) or np.isnan(table).any():
-                raise ValueError("the class table does not fit")
+            values, ranks = arrays["log_probabilities"], arrays["log_probability_ranks"]
+            table = _unpack_table(values, ranks, predicted, int(meta["classes"]))
         trace = Trace(
             confidence,
             MappingProxyType(scores),
