@@ -1,5 +1,6 @@
 """Confidence branches fitted on a frozen network: no exit can starve, for no softmax branch depends on the outcome."""
 
+import sys
 from collections.abc import Callable, Iterator
 
 import torch
@@ -75,7 +76,6 @@ def fit_confidence(
     loss: str,
     cost_weight: float,
     steps: int = STEPS,
-    progress: bool = True,
 ) -> None:
     """Fits all confidence branches with one of `CONFIDENCE_LOSSES`; nothing else of the network changes.
 
@@ -98,7 +98,7 @@ def fit_confidence(
     groups = [group for fitted in branches.values() for group in fitted.parameter_groups()]
     optimizer = torch.optim.Adam(groups)
     peaks = [group["lr"] for group in optimizer.param_groups]
-    for step in tqdm(range(steps), desc="confidences", disable=not progress):
+    for step in tqdm(range(steps), desc="confidences", file=sys.stderr, disable=None):
         for group, peak in zip(optimizer.param_groups, peaks, strict=True):
             group["lr"] = peak * (1 - step / steps)
         x, labels = next(stream)

@@ -182,7 +182,9 @@ def train_network(
         new_tags = torch.zeros(len(labels), dtype=torch.int64)
         meter = EpochMeter(network.num_exits)
         network.train()
-        batches = tqdm(order.split(recipe.batch_size), desc=f"epoch {epoch + 1}/{recipe.epochs}", file=sys.stderr)
+        batches = tqdm(
+            order.split(recipe.batch_size), desc=f"epoch {epoch + 1}/{recipe.epochs}", file=sys.stderr, disable=None
+        )
         for step, index in enumerate(batches):
             for group in optimizer.param_groups:
                 group["lr"] = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)

@@ -52,7 +52,7 @@ def test_fitting_lowers_the_loss_and_touches_nothing_else(loss, model, exit_type
         while True:
             yield x, labels
 
-    fit_confidence(network, stream, cost, loss, COST_WEIGHT, steps=60, progress=False)
+    fit_confidence(network, stream, cost, loss, COST_WEIGHT, steps=60)
     assert value() < before
     changed = {name for name, tensor in network.state_dict().items() if not torch.equal(tensor, state[name])}
     assert changed
