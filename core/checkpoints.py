@@ -163,9 +163,9 @@ class Card:
             _require(isinstance(values[name], dict), name, "a JSON object", values[name])
         _require(isinstance(values["class_names"], list), "class_names", "a list of names", values["class_names"])
         for name in ("metrics", "default_thresholds"):
-            kind: type = dict if name == "metrics" else list
+            kind, word = (dict, "object") if name == "metrics" else (list, "list")
             for key, value in values[name].items():
-                _require(isinstance(value, kind), f"{name}.{key}", f"a JSON {_JSON_NAMES[kind]}", value)
+                _require(isinstance(value, kind), f"{name}.{key}", f"a JSON {word}", value)
         return cls(
             title=values["title"],
             dataset=values["dataset"],
@@ -218,9 +218,10 @@ def checkpoint_folder(name: str, root: Path = CHECKPOINTS) -> Path:
     """
     parts = name.split("/")
     safe = all(part not in ("", ".", "..") and part.isprintable() and "\\" not in part for part in parts)
-    if safe and not Path(name).is_absolute() and root.joinpath(*parts).is_dir():
+    candidates = _candidates(root)
+    if safe and root.joinpath(*parts) in candidates:
         return root.joinpath(*parts)
-    names = ", ".join(folder.relative_to(root).as_posix() for folder in _candidates(root))
+    names = ", ".join(folder.relative_to(root).as_posix() for folder in candidates)
     raise UserError(f"expected a checkpoint among {names or 'none so far'}, got {name!r}: see `python -m core list`")
 
 
@@ -241,7 +242,7 @@ def read_card(folder: Path) -> Card:
     """
     path = folder / CARD_FILE
     if not path.is_file():
-        raise UserError(f"expected {CARD_FILE} in {folder.name}, got {_contents(folder)}: copy the whole folder")
+        raise UserError(_missing(folder, CARD_FILE))
     if path.stat().st_size > LARGEST_CARD:
         raise UserError(f"expected {CARD_FILE} of {folder.name} below 4 MB, got more: it is no card, copy it again")
     try:
@@ -284,11 +285,13 @@ def read_network(folder: Path, device: "torch.device | str" = "cpu") -> tuple["E
         network = assemble(card.spec, card.cost.exit_after)
     except (IndexError, RuntimeError) as error:
         raise UserError(
-            f"expected a network that fits the card of {folder.name}, got {_one_line(error)}: mend network or cost.exit_after"
+            f"expected a network that fits the card of {folder.name}, got {_one_line(error)}: "
+            "mend its network or cost.exit_after"
         ) from None
-    if len(card.cost.block_macs) != sum(len(segment) for segment in network.segments):
+    if len(card.cost.block_macs) != network.num_blocks:
         raise UserError(
-            f"expected a cost for each block in the card of {folder.name}, got another number: mend block_macs"
+            f"expected costs of {network.num_blocks} blocks in the card of {folder.name}, "
+            f"got {len(card.cost.block_macs)}: mend cost.block_macs"
         )
     weights = load_file(path)
     check_weights(network, weights, folder.name)
@@ -331,12 +334,13 @@ def load_trace(name: str, split: str = "test", root: Path = CHECKPOINTS, small: 
     trace = Trace.load(path, small=small)
     if trace.checkpoint_hash != checkpoint_hash(folder):
         raise UserError(
-            f"expected {path.name} of the weights in {name}, got one of other weights: run `python -m core trace {name}`"
+            f"expected {path.name} of the weights in {name}, got one of other weights: "
+            f"run `python -m core trace {name}`"
         )
     if (trace.split, trace.num_exits, trace.classes) != (split, card.num_exits, card.spec.num_classes):
         raise UserError(
-            f"expected {path.name} with {card.num_exits} exits and {card.spec.num_classes} classes of the {split} split, "
-            f"got {trace.num_exits}, {trace.classes} and {trace.split}: run `python -m core trace {name}`"
+            f"expected {path.name} with {card.num_exits} exits, {card.spec.num_classes} classes, split {split}, "
+            f"got {trace.num_exits}, {trace.classes}, {trace.split}: run `python -m core trace {name}`"
         )
     return trace
 
@@ -354,7 +358,7 @@ def checkpoint_hash(folder: Path) -> str:
     """
     path = folder / WEIGHTS_FILE
     if not path.is_file():
-        raise UserError(f"expected {WEIGHTS_FILE} in {folder.name}, got {_contents(folder)}: copy the whole folder")
+        raise UserError(_missing(folder, WEIGHTS_FILE))
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
@@ -375,7 +379,7 @@ def save_checkpoint(folder: Path, network: "EarlyExitNetwork", card: Card) -> No
         (partial / CARD_FILE).write_text(json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if folder.exists():
             for name in (WEIGHTS_FILE, CARD_FILE):
-                os.replace(partial / name, folder / name)
+                (partial / name).replace(folder / name)
         else:
             partial.rename(folder)
     finally:
@@ -383,7 +387,7 @@ def save_checkpoint(folder: Path, network: "EarlyExitNetwork", card: Card) -> No
 
 
 def _candidates(root: Path) -> list[Path]:
-    """Folders below the root that are, or should be, checkpoints: DATASET/MODEL, and any that holds a card or weights."""
+    """Folders that are, or should be, checkpoints: DATASET/MODEL, and those below the root with a card or weights."""
     found: list[Path] = []
     for outer in _folders(root):
         own = any((outer / name).exists() for name in (CARD_FILE, WEIGHTS_FILE))
@@ -400,17 +404,20 @@ def _folders(parent: Path) -> list[Path]:
         return []
 
 
-def _contents(folder: Path) -> str:
-    names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))[:4]
-    return "only " + ", ".join(names) if names else "an empty folder"
+def _missing(folder: Path, name: str) -> str:
+    """One line on a file that a checkpoint's folder lacks."""
+    try:
+        names = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+    except OSError:
+        names = []
+    found = f"only {', '.join(names[:4])}" if names else "an empty folder"
+    return f"expected {name} in {folder.name}, got {found}: copy the whole folder"
 
 
 def _check_weights_file(path: Path) -> None:
     """Raises UserError unless the file is there and is readable safetensors; tensors are not read."""
     if not path.is_file():
-        raise UserError(
-            f"expected {WEIGHTS_FILE} in {path.parent.name}, got {_contents(path.parent)}: copy the whole folder"
-        )
+        raise UserError(_missing(path.parent, WEIGHTS_FILE))
     try:
         with path.open("rb") as file:
             start = file.read(2)
@@ -438,9 +445,6 @@ def _cost_table(values: dict[str, Any]) -> CostTable:
     return CostTable(
         tuple(values["block_macs"]), tuple(values["exit_macs"]), values["final_macs"], tuple(values["exit_after"])
     )
-
-
-_JSON_NAMES = {dict: "object", list: "list"}
 
 
 def _fields(what: str, values: Any, wanted: tuple[str, ...]) -> None:

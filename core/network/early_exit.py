@@ -77,6 +77,11 @@ class EarlyExitNetwork(nn.Module):
         """N, the last exit counted."""
         return len(self.exits)
 
+    @property
+    def num_blocks(self) -> int:
+        """Blocks of the backbone, the stem counted."""
+        return sum(len(list(segment.children())) for segment in self.segments)
+
     def feature_maps(self) -> list[tuple[int, int, int]]:
         """Shape (channels, h, w) of the feature map at each exit."""
         was_training = self.training

@@ -260,7 +260,9 @@ class _Judge:
     def score(self, seen: _Seen, column: int) -> NDArray[np.float32]:
         """The rule's score at an exit, (examples,)."""
         heard = seen.logits.shape[1]
-        temperatures = None if self.temperatures is None else self.temperatures[column + 1 - heard : column + 1]
+        temperatures = (
+            None if self.temperatures is None else self.temperatures[column + 1 - heard : column + 1].tolist()
+        )
         return exit_scores(self.rule.name, seen.logits, seen.confidence_logits, temperatures)[:, -1]
 
     def leaves(self, score: NDArray[np.float32], column: int) -> NDArray[np.bool_]:

@@ -73,8 +73,8 @@ class ExitBlock(nn.Module):
 class NormalizedPool(nn.Sequential):
     """BatchNorm, average over space, flatten: (batch, channels, h, w) -> (batch, channels).
 
-    While training, statistics are those of the feature map. Afterwards BatchNorm is one scale and shift per channel, the
-    same before and behind the average, and there h x w times cheaper: the network then averages first.
+    While training, statistics are those of the feature map. Afterwards BatchNorm is one scale and shift per channel,
+    the same before and behind the average and there h x w times cheaper: the network then averages first.
     """
 
     def forward(self, x: Tensor) -> Tensor:
