@@ -14,6 +14,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Flags of DESIGN section 4; what is not given is decided by the recipe's preset."""
     parser.add_argument("--dataset", required=True, help="mnist, cifar10, or a folder or zip with one folder per class")
     parser.add_argument("--data-dir", type=Path, default=Path("data"), help="where dataset files lie (data)")
+    parser.add_argument("--size", type=int, default=32, help="side that a folder's images are resized to (32)")
+    parser.add_argument("--channels", type=int, default=3, choices=(1, 3), help="of a folder's images: 1 is grey (3)")
     parser.add_argument("--model", required=True, choices=MODELS)
     parser.add_argument("--exits", type=int, default=4, metavar="K", help="early exits; 0 is the plain network (4)")
     parser.add_argument("--placement", choices=tuple(PLACEMENTS), default="pareto")
@@ -65,7 +67,9 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from core.training.recipe import PRESETS
 
     device = pick_device(arguments.device)
-    training = load_images(arguments.dataset, "training", arguments.data_dir)
+    training = load_images(
+        arguments.dataset, "training", arguments.data_dir, channels=arguments.channels, size=arguments.size
+    )
     spec = NetworkSpec(
         arguments.model,
         arguments.exits,

@@ -12,7 +12,7 @@ from core.analysis.reference_points import area_under_curve
 from core.analysis.rules import BELOW_ONE
 from core.analysis.sweep import exact_sweep
 from core.checkpoints import Card, checkpoint_hash, read_network, save_checkpoint, trace_path
-from core.data.datasets import ImageSet, load_images
+from core.data.datasets import ImageSet, dataset_name, load_images
 from core.data.preprocess import Preprocessing
 from core.errors import UserError
 from core.network.cost import CostTable
@@ -65,14 +65,22 @@ def train(
     seconds = sum(line["seconds"] for line in progress.history)
     card = Card(
         title=display_name(recipe.network.model, recipe.network.num_early_exits),
-        dataset=recipe.dataset if recipe.dataset in ("mnist", "cifar10") else Path(recipe.dataset).stem,
+        dataset=dataset_name(recipe.dataset),
         spec=recipe.network,
         preprocessing=preprocessing,
         class_names=training.class_names,
         cost=costs,
+        plain_counterpart=plain_counterpart(recipe),
         recipe=recipe.to_json() | {"training_seconds": round(seconds), "training_examples": len(training)},
     )
     return finish(network, card, out, data_dir, recipe.dataset, device)
+
+
+def plain_counterpart(recipe: Recipe) -> str | None:
+    """Name of the checkpoint of the same backbone without early exits; it may not have been trained."""
+    if recipe.network.num_early_exits == 0:
+        return None
+    return f"{dataset_name(recipe.dataset)}/{recipe.network.model.replace('eenet', 'resnet')}"
 
 
 def finish(
@@ -82,8 +90,9 @@ def finish(
     save_checkpoint(out, network, card)
     stored, _ = read_network(out, device)
     traces = {}
+    channels, size, _ = card.spec.input_shape
     for split in SPLITS:
-        images = load_images(dataset, split, data_dir)
+        images = load_images(dataset, split, data_dir, channels=channels, size=size)
         traces[split] = record_trace(
             stored, images, card.preprocessing, card.cost.relative(), checkpoint_hash(out), split
         )
