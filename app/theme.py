@@ -61,6 +61,20 @@ def current_scheme() -> str:
     return "dark" if st.context.theme.type == "dark" else "light"
 
 
+def wordmark(scheme: str) -> str:
+    """The name as a picture for the upper left corner: five exits on a line."""
+    dots = "".join(
+        f'<circle cx="{9 + 11 * n}" cy="{20 - 2.6 * n}" r="4.4" fill="{colour}"/>'
+        for n, colour in enumerate(RAMPS[scheme])
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="216" height="30" viewBox="0 0 216 30">'
+        f'<path d="M9 20 53 9.6" stroke="{TOKENS[scheme]["hairline"]}" stroke-width="2"/>{dots}'
+        f'<text x="68" y="21" font-family="Source Sans Pro, Source Sans, Helvetica, Arial, sans-serif" '
+        f'font-size="18.5" font-weight="700" fill="{TOKENS[scheme]["text"]}">EENet Explorer</text></svg>'
+    )
+
+
 _CSS = """
 [data-testid="stMainBlockContainer"] { padding-left: 1.75rem; padding-right: 1.75rem; max-width: none; }
 [data-testid="stButtonGroup"] button[kind="segmented_controlActive"],
@@ -72,7 +86,21 @@ _CSS = """
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
 }
 """
-_PRESENT_CSS = """
+_PRESENTdef wordmark(scheme: str) -> str:
+    """The name as a picture for the upper left corner: five exits on a line."""
+    dots = "".join(
+        f'<circle cx="{9 + 11 * n}" cy="{20 - 2.6 * n}" r="4.4" fill="{colour}"/>'
+        for n, colour in enumerate(RAMPS[scheme])
+    )
+    return (
+        '<svg xmlns="http://www.w3.org/2000/svg" width="216" height="30" viewBox="0 0 216 30">'
+        f'<path d="M9 20 53 9.6" stroke="{TOKENS[scheme]["hairline"]}" stroke-width="2"/>{dots}'
+        f'<text x="68" y="21" font-family="Source Sans Pro, Source Sans, Helvetica, Arial, sans-serif" '
+        f'font-size="18.5" font-weight="700" fill="{TOKENS[scheme]["text"]}">EENet Explorer</text></svg>'
+    )
+
+
+_CSS = """
 [data-testid="stHeader"], .st-key-controls, .st-key-consequences_tools { display: none; }
 [data-testid="stMainBlockContainer"] { padding-top: 1.5rem; }
 """

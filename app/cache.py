@@ -1,0 +1,205 @@
+"""What is read or computed once and shared by all visitors: read-only, keyed by the hash of the weights."""
+
+import base64
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import streamlit as st
+
+from core.analysis.sweep import Sweep, exact_sweep
+from core.checkpoints import CHECKPOINTS, Card, CheckpointEntry, checkpoint_folder, checkpoint_hash, list_checkpoints
+from core.checkpoints import load_trace as read_trace
+from core.data.embedded import load_embedded, load_labels, thumbnails
+from core.errors import UserError
+from core.trace import Trace
+
+# Where checkpoints are looked for; set EENET_CHECKPOINTS to open another folder.
+ROOT = Path(os.environ.get("EENET_CHECKPOINTS", CHECKPOINTS))
+_STAMPED = ("card.json", "model.safetensors", "trace-test.npz", "trace-calibration.npz")
+
+
+@dataclass(frozen=True)
+class Zoo:
+    """The checkpoints as they stand.
+
+    Args:
+        cards: those that can be opened, by name.
+        problems: one line for each broken folder, by name.
+    """
+
+    cards: Mapping[str, Card]
+    problems: Mapping[str, str]
+
+    @property
+    def explorable(self) -> dict[str, Card]:
+        """Networks with early exits, by name."""
+        return {name: card for name, card in self.cards.items() if not card.is_plain}
+
+
+def zoo() -> Zoo:
+    """All checkpoints; read again as soon as a file changes."""
+    return _zoo(_stamp(ROOT))
+
+
+def _stamp(root: Path) -> tuple[tuple[str, int, int], ...]:
+    """Name, size and time of every file of every checkpoint: what a change would change."""
+    found = []
+    for path in sorted([*root.glob("*/*.*"), *root.glob("*/*/*.*"), *root.glob("*"), *root.glob("*/*")]):
+        if path.is_dir() or path.name in _STAMPED:
+            facts = path.stat()
+            found.append((path.relative_to(root).as_posix(), 0 if path.is_dir() else facts.st_size, facts.st_mtime_ns))
+    return tuple(found)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _zoo(stamp: tuple[tuple[str, int, int], ...]) -> Zoo:
+    entries: list[CheckpointEntry] = list_checkpoints(ROOT)
+    return Zoo(
+        {entry.name: entry.card for entry in entries if entry.card},
+        {entry.name: entry.problem for entry in entries if entry.problem},
+    )
+
+
+def weights_hash(name: str) -> str:
+    """SHA-256 of a checkpoint's weights; computed again when the file changes.
+
+    Raises:
+        UserError: no such checkpoint.
+    """
+    folder = checkpoint_folder(name, ROOT)
+    weights = folder / "model.safetensors"
+    stamp = weights.stat().st_mtime_ns if weights.exists() else 0
+    return _hash(folder, stamp)
+
+
+@st.cache_data(max_entries=200, show_spinner=False)
+def _hash(folder: Path, stamp: int) -> str:
+    return checkpoint_hash(folder)
+
+
+def load_trace(name: str, split: str = "test") -> Trace:
+    """A checkpoint's trace without its class table, shared by all visitors.
+
+    Raises:
+        UserError: no such checkpoint or trace, or one of other weights.
+    """
+    return _trace(name, split, weights_hash(name), _trace_stamp(name, split), True)
+
+
+def load_full_trace(name: str, split: str = "test") -> Trace:
+    """The same with the class table: for temperatures.
+
+    Raises:
+        UserError: as `load_trace`.
+    """
+    return _trace(name, split, weights_hash(name), _trace_stamp(name, split), False)
+
+
+def _trace_stamp(name: str, split: str) -> int:
+    path = checkpoint_folder(name, ROOT) / f"trace-{split}.npz"
+    return path.stat().st_mtime_ns if path.exists() else 0
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _trace(name: str, split: str, weights: str, stamp: int, small: bool) -> Trace:
+    return read_trace(name, split, ROOT, small=small)
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _sweep(weights: str, rule: str, temperatures: tuple[float, ...] | None, off: tuple[int, ...], _trace: Trace) -> Sweep:
+    scores = switched_off(_trace.rule_scores(rule, temperatures), off)
+    return exact_sweep(scores, _trace.correct, _trace.relative_cost)
+
+
+def sweep(
+    trace: Trace, rule: str, temperatures: tuple[float, ...] | None = None, off: tuple[int, ...] = ()
+) -> Sweep:
+    """The exact curve of a rule on a trace, with some exits switched off."""
+    return _sweep(f"{trace.checkpoint_hash}-{trace.split}", rule, temperatures, off, trace)
+
+
+def switched_off(scores: np.ndarray, off: tuple[int, ...]) -> np.ndarray:
+    """Scores (examples, exits) with those of some exits out of reach of every threshold above 0."""
+    if not off:
+        return scores
+    scores = scores.copy()
+    scores[:, list(off)] = np.nan  # "does not leave here"
+    return scores
+
+
+@st.cache_resource(max_entries=16, show_spinner=False)
+def _table(weights: str, rule: str, temperatures: tuple[float, ...] | None, _trace: Trace) -> pd.DataFrame:
+    scores = _trace.rule_scores(rule, temperatures)
+    columns: dict[str, Any] = {f"score{n}": scores[:, n] for n in range(_trace.num_exits - 1)}
+    for word in range(-(-_trace.num_exits // 32)):
+        bits = np.zeros(_trace.n, np.uint32)
+        for bit, flags in enumerate(_trace.correct[:, 32 * word : 32 * word + 32].T):
+            bits |= flags.astype(np.uint32) << np.uint32(bit)
+        columns[f"right{word}"] = bits
+    return pd.DataFrame(columns)
+
+
+def component_table(trace: Trace, rule: str, temperatures: tuple[float, ...] | None = None) -> pd.DataFrame:
+    """The compact trace for the explorer: a float32 column of scores per early exit, right answers as bits."""
+    return _table(f"{trace.checkpoint_hash}-{trace.split}", rule, temperatures, trace)
+
+
+@st.cache_resource(max_entries=4, show_spinner=False)
+def _images(dataset: str, stamp: int) -> np.ndarray:
+    images = load_embedded(dataset, ROOT)
+    images.setflags(write=False)
+    return images
+
+
+def test_images(dataset: str) -> np.ndarray:
+    """The embedded test images, uint8 (examples, channels, height, width); row i is the example with id i.
+
+    Raises:
+        UserError: none are there.
+    """
+    labels = ROOT / dataset / "test-images.json"
+    return _images(dataset, labels.stat().st_mtime_ns if labels.exists() else 0)
+
+
+def has_images(dataset: str) -> bool:
+    """Whether there are embedded test images of that dataset."""
+    try:
+        load_labels(dataset, ROOT)
+    except UserError:
+        return False
+    return True
+
+
+@st.cache_data(max_entries=512, show_spinner=False)
+def sprite(dataset: str, ids: tuple[int, ...], tile: int, columns: int) -> str:
+    """Thumbnails of test images as one picture, a data URL.
+
+    Raises:
+        UserError: there are no embedded images.
+    """
+    picture = thumbnails(test_images(dataset), ids, tile=tile, columns=columns)
+    return "data:image/webp;base64," + base64.b64encode(picture).decode()
+
+
+@st.cache_resource(max_entries=6, show_spinner="Loading the network …")
+def _network(name: str, weights: str, device: str) -> tuple[Any, Card, Any]:
+    from threading import Lock
+
+    from core.checkpoints import load_network as read_network
+
+    network, card = read_network(name, device, ROOT)
+    return network, card, Lock()
+
+
+def load_network(name: str, device: str = "cpu") -> tuple[Any, Card, Any]:
+    """A checkpoint's network on a device, its card, and the lock to hold while running it. Imports torch.
+
+    Raises:
+        UserError: no such checkpoint, or its card or weights are broken.
+    """
+    return _network(name, weights_hash(name), device)

@@ -1,0 +1,266 @@
+"""What a visitor looks at, and its two-way street to the address bar.
+
+One frozen `View` holds it: model, rule, thresholds, switched-off exits, axes. It lives in the session, a link carries all
+of it, and what a link says wrongly becomes one clear line while the rest of it is kept.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import numpy as np
+import streamlit as st
+
+from core.analysis.rules import RULES
+from core.checkpoints import Card
+
+PREFERRED_MODELS = ("cifar10/eenet20", "mnist/eenet20", "mnist/eenet8")
+# what the cost axis can show -> its words on the page
+AXES = {"relative": "relative cost", "macs": "MACs", "paper": "relative cost, the paper's way"}
+_PARAMETERS = ("model", "rule", "temperature", "t", "off", "axis", "scale")
+_LONGEST_SHOWN = 40
+DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
+
+
+@dataclass(frozen=True)
+class View:
+    """An operating point and how it is looked at.
+
+    Args:
+        model: name of a checkpoint, DATASET/MODEL.
+        rule: a name in `core.analysis.rules.RULES`.
+        thresholds: one for all, or one per early exit, in 0..1.
+        off: columns of early exits that are switched off, rising.
+        axis: one of `AXES`.
+        stretched: whether the score axis is stretched near 1; None lets the scores decide.
+        calibrated: whether probabilities are taken at the temperature fitted per exit.
+    """
+
+    model: str
+    rule: str
+    thresholds: tuple[float, ...]
+    off: tuple[int, ...] = ()
+    axis: str = "relative"
+    stretched: bool | None = None
+    calibrated: bool = False
+
+    def effective(self, early_exits: int) -> tuple[float, ...]:
+        """One threshold per early exit, 1 (never leave) where an exit is switched off."""
+        all_of_them = self.thresholds if len(self.thresholds) > 1 else self.thresholds * early_exits
+        return tuple(1.0 if n in self.off else t for n, t in enumerate(all_of_them))
+
+
+def model_label(name: str, card: Card) -> str:
+    """`CIFAR-10 · EENet-20 · 4 early exits`."""
+    early = card.spec.num_early_exits
+    exits = "no early exit" if early == 0 else f"{early} early exit{'s' if early > 1 else ''}"
+    return f"{DATASETS.get(card.dataset, card.dataset)} · {card.title} · {exits}"
+
+
+def default_model(cards: Mapping[str, Card]) -> str:
+    """The network a newcomer sees first."""
+    return next((name for name in PREFERRED_MODELS if name in cards), next(iter(cards)))
+
+
+def default_rule(card: Card) -> str:
+    """The rule with the larger area under its curve on calibration, else the learned confidence."""
+    numbers = card.metrics.get("calibration", {})
+    areas = {rule: numbers[f"area_under_curve_{rule}"] for rule in RULES if f"area_under_curve_{rule}" in numbers}
+    return max(areas, key=areas.__getitem__) if areas else "confidence"
+
+
+def readable(threshold: float) -> float:
+    """The threshold with as many digits as a person would write: two that count below 1, three at least."""
+    rest = 1 - threshold
+    digits = 3 if rest >= 0.1 or rest <= 0 else min(9, math.ceil(-math.log10(rest)) + 2)
+    return round(threshold, digits)
+
+
+def default_thresholds(card: Card, rule: str) -> tuple[float, ...]:
+    """Where a rule's control starts."""
+    values = tuple(readable(t) for t in card.thresholds(rule))
+    return values[:1] if len(set(values)) == 1 else values
+
+
+def default_view(cards: Mapping[str, Card], model: str | None = None) -> View:
+    """What is shown where a link says nothing."""
+    model = model or default_model(cards)
+    rule = default_rule(cards[model])
+    return View(model, rule, default_thresholds(cards[model], rule))
+
+
+def read_view(parameters: Mapping[str, str], cards: Mapping[str, Card]) -> tuple[View, list[str]]:
+    """A view from the parameters of a link.
+
+    Args:
+        parameters: as in `st.query_params`.
+        cards: networks with early exits, by name; at least one.
+
+    Returns:
+        The view, and one line for each parameter that could not be followed.
+    """
+    problems: list[str] = []
+
+    def refuse(name: str, expected: str, instead: str) -> None:
+        got = str(parameters[name])
+        got = got if len(got) <= _LONGEST_SHOWN else got[: _LONGEST_SHOWN - 1] + "…"
+        problems.append(f"The link says {name} = {got!r}, expected {expected}: showing {instead}.")
+
+    model = default_model(cards)
+    if "model" in parameters:
+        if parameters["model"] in cards:
+            model = parameters["model"]
+        else:
+            refuse("model", f"one of {', '.join(cards)}", model)
+    card = cards[model]
+    rule = default_rule(card)
+    if "rule" in parameters:
+        if parameters["rule"] in RULES:
+            rule = parameters["rule"]
+        else:
+            refuse("rule", f"one of {', '.join(RULES)}", rule)
+    early = card.spec.num_early_exits
+    thresholds = default_thresholds(card, rule)
+    if "t" in parameters:
+        read = _numbers(parameters["t"])
+        if read is not None and len(read) in (1, early):
+            thresholds = read
+        else:
+            wanted = "a number from 0 to 1" + (f", or {early} of them with commas" if early > 1 else "")
+            refuse("t", wanted, f"T = {', '.join(map(str, thresholds))}")
+    off: tuple[int, ...] = ()
+    if "off" in parameters:
+        words = [word for word in parameters["off"].split(",") if word]
+        if all(word.isascii() and word.isdigit() and 1 <= int(word) <= early for word in words):
+            off = tuple(sorted({int(word) - 1 for word in words}))
+        else:
+            refuse("off", f"early exits from 1 to {early}", "all exits")
+    axis = "relative"
+    if "axis" in parameters:
+        if parameters["axis"] in AXES:
+            axis = parameters["axis"]
+        else:
+            refuse("axis", f"one of {', '.join(AXES)}", axis)
+    stretched: bool | None = None
+    if "scale" in parameters:
+        if parameters["scale"] in ("even", "stretched"):
+            stretched = parameters["scale"] == "stretched"
+        else:
+            refuse("scale", "even or stretched", "what suits the scores")
+    calibrated = False
+    if "temperature" in parameters:
+        if parameters["temperature"] in ("0", "1"):
+            calibrated = parameters["temperature"] == "1" and RULES[rule].uses_temperature
+        else:
+            refuse("temperature", "0 or 1", "no temperature")
+    return View(model, rule, thresholds, off, axis, stretched, calibrated), problems
+
+
+def _numbers(text: str) -> tuple[float, ...] | None:
+    """Numbers from 0 to 1 with commas between, or None."""
+    try:
+        values = tuple(float(word) for word in text.split(","))
+    except ValueError:
+        return None
+    return values if all(0 <= value <= 1 for value in values) else None  # false for NaN
+
+
+def write_view(view: View) -> dict[str, str]:
+    """The parameters of a link to a view; the inverse of `read_view`."""
+    parameters = {"model": view.model, "rule": view.rule, "t": ",".join(_written(t) for t in view.thresholds)}
+    if view.off:
+        parameters["off"] = ",".join(str(n + 1) for n in view.off)
+    if view.axis != "relative":
+        parameters["axis"] = view.axis
+    if view.stretched is not None:
+        parameters["scale"] = "stretched" if view.stretched else "even"
+    if view.calibrated:
+        parameters["temperature"] = "1"
+    return parameters
+
+
+def _written(threshold: float) -> str:
+    """The shortest decimal that is the same float32."""
+    short = np.format_float_positional(np.float32(threshold), unique=True, trim="-")
+    return short if np.float32(short) == np.float32(threshold) else repr(threshold)
+
+
+def current_view(cards: Mapping[str, Card]) -> View:
+    """The visitor's view: from the link where it changed, else from the session, else the default.
+
+    Problems of the link are kept in the session for `problems()`.
+    """
+    linked = {name: st.query_params[name] for name in _PARAMETERS if name in st.query_params}
+    if linked and linked != st.session_state.get("linked"):
+        view, lines = read_view(linked, cards)
+        st.session_state["problems"] = lines
+        set_view(view, from_outside=True)
+    elif "view" not in st.session_state or st.session_state["view"].model not in cards:
+        set_view(default_view(cards), from_outside=True)
+    elif not linked:
+        set_view(st.session_state["view"], from_outside=False)  # back from another page: the link is bare
+    return st.session_state["view"]
+
+
+def set_view(view: View, from_outside: bool) -> None:
+    """Keep a view and write it into the address bar.
+
+    Args:
+        from_outside: it did not come from the explorer's own handles, which therefore must follow it.
+    """
+    st.session_state["view"] = view
+    if from_outside:
+        st.session_state["revision"] = st.session_state.get("revision", 0) + 1
+        st.session_state.pop("frozen_point", None)
+    parameters = write_view(view)
+    st.session_state["linked"] = parameters
+    for name in _PARAMETERS:
+        if name in parameters:
+            if st.query_params.get(name) != parameters[name]:
+                st.query_params[name] = parameters[name]
+        elif name in st.query_params:
+            del st.query_params[name]
+
+
+def change_view(**changes: object) -> None:
+    """Change some fields of the view from a control outside the explorer."""
+    set_view(replace(st.session_state["view"], **changes), from_outside=True)  # type: ignore[arg-type]
+
+
+def choose_model(model: str, cards: Mapping[str, Card]) -> None:
+    """Open another network: the rule stays, thresholds start where the network's card says."""
+    view = st.session_state["view"]
+    set_view(
+        View(model, view.rule, default_thresholds(cards[model], view.rule), axis=view.axis, calibrated=view.calibrated),
+        from_outside=True,
+    )
+
+
+def choose_rule(rule: str, card: Card) -> None:
+    """Leave by another rule; its thresholds start where the network's card says."""
+    view = st.session_state["view"]
+    set_view(
+        replace(
+            view,
+            rule=rule,
+            thresholds=default_thresholds(card, rule),
+            stretched=None,
+            calibrated=view.calibrated and RULES[rule].uses_temperature,
+        ),
+        from_outside=True,
+    )
+
+
+def problems() -> list[str]:
+    """What the last link got wrong, once."""
+    return st.session_state.pop("problems", [])
+
+
+def presenting() -> bool:
+    """Whether the page is shown on a stage: bigger, without controls."""
+    return st.query_params.get("present") == "1"
+
+
+def current_device() -> str:
+    """The device chosen for running networks: `auto`, `cuda`, `mps` or `cpu`."""
+    return st.session_state.get("device", "auto")
