@@ -203,7 +203,7 @@ def list_checkpoints(root: Path = CHECKPOINTS) -> list[CheckpointEntry]:
         card, problem = None, None
         try:
             card = read_card(folder)
-            _check_weights_file(folder / WEIGHTS_FILE)
+            check_safetensors(folder / WEIGHTS_FILE)
         except UserError as error:
             card, problem = None, str(error)
         entries.append(CheckpointEntry(folder.relative_to(root).as_posix(), folder, card, problem))
@@ -280,7 +280,7 @@ def read_network(folder: Path, device: "torch.device | str" = "cpu") -> tuple["E
 
     card = read_card(folder)
     path = folder / WEIGHTS_FILE
-    _check_weights_file(path)
+    check_safetensors(path)
     try:
         network = assemble(card.spec, card.cost.exit_after)
     except (IndexError, RuntimeError) as error:
@@ -414,7 +414,7 @@ def _missing(folder: Path, name: str) -> str:
     return f"expected {name} in {folder.name}, got {found}: copy the whole folder"
 
 
-def _check_weights_file(path: Path) -> None:
+def check_safetensors(path: Path) -> None:
     """Raises UserError unless the file is there and is readable safetensors; tensors are not read."""
     if not path.is_file():
         raise UserError(_missing(path.parent, WEIGHTS_FILE))

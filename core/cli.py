@@ -1,0 +1,392 @@
+"""The command line. Exit code 0, or 2 with one line on stderr; `--json` prints one JSON object on stdout.
+
+Commands import what they need when they run: `list` and `curve` answer without torch.
+"""
+
+import argparse
+import importlib
+import json
+import pkgutil
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from core.analysis.policy import read_policy
+from core.analysis.rules import RULES, get_rule
+from core.analysis.sweep import check_thresholds, exact_sweep
+from core.checkpoints import (
+    CHECKPOINTS,
+    Card,
+    checkpoint_folder,
+    checkpoint_hash,
+    list_checkpoints,
+    load_card,
+    load_network,
+    load_trace,
+    save_checkpoint,
+    trace_path,
+)
+from core.errors import UserError
+from core.network.placement import PLACEMENTS
+from core.network.spec import EXIT_TYPES, MODELS
+from core.trace import SPLITS
+
+if TYPE_CHECKING:
+    from core.data.datasets import ImageSet
+
+DATA_DIR = Path("data")
+DEFAULT_RULE = "confidence"
+ROWS_SHOWN = 20
+
+Result = dict[str, Any]
+
+
+class _Parser(argparse.ArgumentParser):
+    """An argument parser that complains in one line."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"error: {message} (see `{self.prog} --help`)\n")
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs one command and returns its exit code."""
+    parsed = _parser().parse_args(arguments)
+    try:
+        result = parsed.run(parsed)
+    except UserError as error:
+        print(f"error: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped", file=sys.stderr)
+        return 130
+    if parsed.json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        parsed.show(result)
+    return 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python -m core", description="Early-exit networks: look at, run, record, train, import.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    def command(
+        name: str,
+        summary: str,
+        run: Callable[[argparse.Namespace], Result],
+        show: Callable[[Result], None] = _show_fields,
+    ) -> argparse.ArgumentParser:
+        added = commands.add_parser(name, help=summary, description=summary)
+        added.set_defaults(run=run, show=show)
+        added.add_argument("--json", action="store_true", help="one JSON object on stdout and nothing else")
+        added.add_argument(
+            "--checkpoints", type=Path, default=CHECKPOINTS, metavar="DIR", help="where checkpoints lie (checkpoints)"
+        )
+        return added
+
+    def takes_images(added: argparse.ArgumentParser) -> None:
+        added.add_argument("--data-dir", type=Path, help="where dataset files lie (data); test images come along")
+        added.add_argument("--dataset", help="folder or zip of a checkpoint's own images, one sub-folder per class")
+        added.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
+        added.add_argument("--batch-size", type=int, default=256, metavar="N")
+
+    def takes_rule(added: argparse.ArgumentParser) -> None:
+        added.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
+        added.add_argument("--rule", help=f"{', '.join(RULES)} ({DEFAULT_RULE})")
+        added.add_argument("--split", choices=SPLITS, default="test")
+
+    command("list", "checkpoints, the broken ones with their reason", _list, _show_list)
+
+    evaluate = command("evaluate", "run a network with early exits over a split", _evaluate)
+    takes_rule(evaluate)
+    given = evaluate.add_mutually_exclusive_group()
+    given.add_argument("--threshold", type=float, metavar="T", help="one for all exits, in 0..1")
+    given.add_argument("--thresholds", type=_numbers, metavar="T1,T2,..", help="one for each early exit")
+    given.add_argument("--policy", type=Path, metavar="FILE", help="rule and thresholds as the page exports them")
+    takes_images(evaluate)
+
+    takes_rule(command("curve", "the exact curve over all thresholds, from the trace", _curve, _show_curve))
+
+    trace = command("trace", "record what every exit says about every example of a split", _trace)
+    trace.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
+    trace.add_argument("--split", choices=SPLITS, help="one of them; both if not given")
+    takes_images(trace)
+
+    bring = command("import-reference", "a network trained with the EENets paper's code", _import_reference)
+    bring.add_argument("file", type=Path, metavar="FILE", help="its state_dict as safetensors")
+    bring.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new checkpoint")
+    bring.add_argument("--model", choices=MODELS, help="read off the weights if not given, as are the next two")
+    bring.add_argument("--placement", choices=tuple(PLACEMENTS))
+    bring.add_argument("--exit-type", choices=EXIT_TYPES)
+    bring.add_argument("--size", type=int, metavar="PIXELS", help="side of the input (28 for 1 channel, 32 for 3)")
+    bring.add_argument("--dataset", help="what it was trained on (mnist, cifar10)")
+    bring.add_argument("--class-names", type=_words, metavar="A,B,..")
+    bring.add_argument("--mean", type=_numbers, metavar="M,..", help="per channel, of pixels in 0..1")
+    bring.add_argument("--std", type=_numbers, metavar="S,..")
+
+    from core.training import command as training
+
+    training.add_arguments(command("train", "train a network, or go on training it", _train))
+
+    benchmark = command("benchmark", "measure on this machine", _benchmark)
+    benchmark.add_argument("which", choices=_benchmarks())
+    return parser
+
+
+def _numbers(text: str) -> tuple[float, ...]:
+    try:
+        return tuple(float(part) for part in text.split(","))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers with commas between them, got {text!r}") from None
+
+
+def _words(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(","))
+
+
+def _list(arguments: argparse.Namespace) -> Result:
+    entries = list_checkpoints(arguments.checkpoints)
+    return {
+        "checkpoints": [
+            {"name": entry.name, "problem": entry.problem} | ({} if entry.card is None else _facts(entry.card))
+            for entry in entries
+        ]
+    }
+
+
+def _facts(card: Card) -> Result:
+    return {
+        "title": card.title,
+        "dataset": card.dataset,
+        "model": card.spec.model,
+        "exits": card.num_exits,
+        "placement": card.spec.placement,
+        "exit_type": card.spec.exit_type,
+        "relative_cost": list(card.cost.relative()),
+        "macs": list(card.cost.macs()),
+        "metrics": {split: dict(numbers) for split, numbers in card.metrics.items()},
+    }
+
+
+def _evaluate(arguments: argparse.Namespace) -> Result:
+    rule, thresholds, temperatures = _operating_point(arguments)
+
+    import numpy as np
+
+    from core.analysis.sweep import mean_cost
+    from core.network.devices import pick_device
+    from core.network.executor import Policy, execute
+
+    device = pick_device(arguments.device)
+    network, card = load_network(arguments.name, device.name, arguments.checkpoints)
+    examples = _images(arguments, card, arguments.split)
+    _say(f"running {card.title} on {len(examples)} images, {device.label}")
+    images = card.preprocessing.normalise(examples.images)
+    policy = Policy(rule, thresholds, temperatures)
+    execute(network, images[: arguments.batch_size], policy, arguments.batch_size)  # a first batch costs more
+    early = execute(network, images, policy, arguments.batch_size)
+    full = execute(network, images, Policy(policy.rule, (1.0,)), arguments.batch_size)
+    counts = np.bincount(early.exits, minlength=card.num_exits)
+    n = len(examples)
+    return {
+        "checkpoint": arguments.name,
+        "dataset": card.dataset,
+        "split": arguments.split,
+        "n": n,
+        "rule": rule,
+        "thresholds": list(thresholds),
+        "accuracy": float((early.predicted == examples.labels).mean()),
+        "relative_cost": float(mean_cost(counts, np.array(card.cost.relative()), n)),
+        "exit_counts": counts.tolist(),
+        "full_accuracy": float((full.predicted == examples.labels).mean()),
+        "images_per_second": round(n / early.seconds, 1),
+        "device": device.label,
+    }
+
+
+def _operating_point(
+    arguments: argparse.Namespace,
+) -> tuple[str, tuple[float, ...], tuple[float, ...] | None]:
+    """Rule, K thresholds and temperatures: from the policy file, the flags, or the card's defaults."""
+    card = load_card(arguments.name, arguments.checkpoints)
+    if arguments.policy is not None:
+        if arguments.rule is not None:
+            raise UserError("expected --rule or --policy, got both: the policy names its rule, drop --rule")
+        saved = read_policy(arguments.policy)
+        saved.check_checkpoint(
+            checkpoint_hash(checkpoint_folder(arguments.name, arguments.checkpoints)), card.num_exits
+        )
+        return saved.rule, saved.thresholds, saved.temperatures
+    rule = get_rule(arguments.rule or DEFAULT_RULE).name
+    asked = (arguments.threshold,) if arguments.threshold is not None else arguments.thresholds
+    limits = check_thresholds(card.thresholds(rule) if asked is None else asked, card.num_exits)
+    return rule, tuple(limits.tolist()), None
+
+
+def _curve(arguments: argparse.Namespace) -> Result:
+    trace = load_trace(arguments.name, arguments.split, arguments.checkpoints, small=True)
+    rule = arguments.rule or DEFAULT_RULE
+    sweep = exact_sweep(trace.rule_scores(rule), trace.correct, trace.relative_cost)
+    return {
+        "checkpoint": arguments.name,
+        "split": arguments.split,
+        "n": trace.n,
+        "rule": rule,
+        "threshold": sweep.threshold.astype(float).tolist(),
+        "accuracy": sweep.accuracy.tolist(),
+        "relative_cost": sweep.relative_cost.tolist(),
+    }
+
+
+def _trace(arguments: argparse.Namespace) -> Result:
+    folder = checkpoint_folder(arguments.name, arguments.checkpoints)
+    load_card(arguments.name, arguments.checkpoints)
+
+    from core.network.devices import pick_device
+    from core.network.tracing import record_trace
+
+    device = pick_device(arguments.device)
+    network, card = load_network(arguments.name, device.name, arguments.checkpoints)
+    written = {}
+    for split in (arguments.split,) if arguments.split else SPLITS:
+        examples = _images(arguments, card, split)
+
+        def report(done: int, split: str = split, n: int = len(examples)) -> None:
+            _say(f"\r{split}: {done} of {n}", end="\n" if done == n else "")
+
+        trace = record_trace(
+            network,
+            examples,
+            card.preprocessing,
+            card.cost.relative(),
+            checkpoint_hash(folder),
+            split,
+            arguments.batch_size,
+            report,
+        )
+        trace.save(trace_path(folder, split))
+        written[split] = {"n": trace.n, "exit_accuracy": trace.correct.mean(axis=0).tolist()}
+    return {"checkpoint": arguments.name, "device": device.label, "splits": written}
+
+
+def _import_reference(arguments: argparse.Namespace) -> Result:
+    if arguments.out.exists():
+        raise UserError(
+            f"expected a new folder for the checkpoint, got {arguments.out}, which exists: name another --out"
+        )
+    if not arguments.file.is_file():
+        raise UserError(f"expected a safetensors file, got no file at {arguments.file}: check the path")
+
+    from core.network.importer import import_reference
+
+    network, card = import_reference(
+        arguments.file,
+        model=arguments.model,
+        placement=arguments.placement,
+        exit_type=arguments.exit_type,
+        size=arguments.size,
+        dataset=arguments.dataset,
+        class_names=arguments.class_names,
+        mean=arguments.mean,
+        std=arguments.std,
+    )
+    save_checkpoint(arguments.out, network, card)
+    _say("record its answers with `python -m core trace NAME` to explore it")
+    return {"out": str(arguments.out)} | _facts(card)
+
+
+def _train(arguments: argparse.Namespace) -> Result:
+    from core.training import command
+
+    return command.run(arguments)
+
+
+def _benchmarks() -> list[str]:
+    """Names of the modules in `core.benchmarks`; each has `run() -> dict`."""
+    import core.benchmarks
+
+    return sorted(module.name for module in pkgutil.iter_modules(core.benchmarks.__path__))
+
+
+def _benchmark(arguments: argparse.Namespace) -> Result:
+    module = importlib.import_module(f"core.benchmarks.{arguments.which}")
+    result: Result = module.run()
+    return result
+
+
+def _images(arguments: argparse.Namespace, card: Card, split: str) -> "ImageSet":
+    """The images of a split: from `--data-dir`, from `--dataset`, or for test those that come with the checkpoints."""
+    from core.data.datasets import load_images
+    from core.data.embedded import LABELS_FILE, load_embedded_set
+
+    asked_for_files = arguments.data_dir is not None or arguments.dataset is not None
+    if split == "test" and not asked_for_files and (arguments.checkpoints / card.dataset / LABELS_FILE).is_file():
+        examples = load_embedded_set(card.dataset, arguments.checkpoints)
+    else:
+        examples = load_images(
+            arguments.dataset or card.dataset,
+            split,
+            arguments.data_dir or DATA_DIR,
+            channels=card.preprocessing.channels,
+            size=card.preprocessing.size,
+        )
+        for problem in examples.problems:
+            _say(f"left out: {problem}")
+    shape, wanted = examples.images.shape[1:], card.spec.input_shape
+    if shape != wanted:
+        raise UserError(
+            f"expected images of {wanted} (channels, height, width), got {shape}: give the images it was made for"
+        )
+    if examples.class_names != card.class_names:
+        raise UserError(
+            f"expected classes {', '.join(card.class_names)}, got {', '.join(examples.class_names)}: "
+            "give the images it was trained for"
+        )
+    return examples
+
+
+def _say(text: str, end: str = "\n") -> None:
+    """Progress, for the person and not for the pipe."""
+    print(text, end=end, file=sys.stderr, flush=True)
+
+
+def _show_fields(result: Result) -> None:
+    for name, value in result.items():
+        if isinstance(value, dict):
+            for inner, number in value.items():
+                print(f"{name + ' ' + str(inner):24s} {_brief(number)}")
+        else:
+            print(f"{name:24s} {_brief(value)}")
+
+
+def _brief(value: Any) -> str:
+    if isinstance(value, float):
+        return f"{value:.5g}"
+    if isinstance(value, (list, tuple)):
+        return " ".join(_brief(v) for v in value)
+    if isinstance(value, dict):
+        return ", ".join(f"{name} {_brief(v)}" for name, v in value.items())
+    return str(value)
+
+
+def _show_list(result: Result) -> None:
+    for entry in result["checkpoints"]:
+        if entry["problem"]:
+            print(f"{entry['name']:28s} broken: {entry['problem']}")
+        else:
+            accuracy = entry["metrics"].get("test", {}).get("exit_accuracy", [])
+            print(
+                f"{entry['name']:28s} {entry['title']:18s} {entry['exits']} exits  accuracy of each {_brief(accuracy)}"
+            )
+    if not result["checkpoints"]:
+        print("no checkpoints")
+
+
+def _show_curve(result: Result) -> None:
+    """About twenty rows, evenly through the curve; `--json` has them all."""
+    print(f"{'threshold':>10s} {'accuracy':>9s} {'cost':>7s}")
+    rows = len(result["threshold"])
+    for row in sorted({round(k * (rows - 1) / ROWS_SHOWN) for k in range(ROWS_SHOWN + 1)}):
+        columns = (result[name][row] for name in ("threshold", "accuracy", "relative_cost"))
+        print("{:10.5f} {:9.4f} {:7.4f}".format(*columns))
