@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -38,7 +37,7 @@ _TABLE_ERROR = 0.00025
 _ONE = np.float32(1).view(np.int32)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Trace:
     """Answers of all N exits on n examples of one split. Arrays are not to be written to.
 
@@ -113,7 +112,7 @@ class Trace:
         }
         trace = cls(
             confidence,
-            MappingProxyType(scores),
+            scores,
             predicted,
             np.asarray(labels, np.int64),
             np.asarray(ids, np.int64),
@@ -182,7 +181,7 @@ class Trace:
         return replace(
             self,
             confidence=self.confidence[rows],
-            scores=MappingProxyType({name: values[rows] for name, values in self.scores.items()}),
+            scores={name: values[rows] for name, values in self.scores.items()},
             predicted=self.predicted[rows],
             labels=self.labels[rows],
             ids=self.ids[rows],
@@ -375,7 +374,7 @@ def _read(path: Path, small: bool) -> Trace:
             table = _unpack_table(values, ranks, predicted, int(meta["classes"]))
         trace = Trace(
             confidence,
-            MappingProxyType(scores),
+            scores,
             predicted,
             arrays["labels"].astype(np.int64),
             np.cumsum(arrays["id_steps"], dtype=np.int64),

@@ -39,7 +39,7 @@ class OperatingPoint:
         return tuple(count / self.n for count in self.exit_counts)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Sweep:
     """The curve of one threshold for all exits: row k holds for threshold[k+1] < T <= threshold[k].
 

@@ -1,6 +1,7 @@
 """The trace: recorded once, read back with the same bits, refused when something is wrong."""
 
 import json
+import pickle
 import zipfile
 
 import numpy as np
@@ -178,6 +179,11 @@ def test_broken_files_are_refused_in_one_line(tmp_path, changes):
     with pytest.raises(UserError, match="expected") as raised:
         Trace.load(path)
     assert "\n" not in str(raised.value)
+
+
+def test_a_trace_can_be_pickled_for_a_cache():
+    trace = record(*outputs(20))
+    assert_same(pickle.loads(pickle.dumps(trace)), trace)
 
 
 def test_no_file_half_a_file_and_another_file(tmp_path):

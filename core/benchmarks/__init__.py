@@ -1,0 +1,1 @@
+"""What `core benchmark` measures. Each module has run() -> dict of plain numbers."""
