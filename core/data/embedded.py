@@ -160,7 +160,7 @@ def thumbnails(
 
 def pixel_hash(images: np.ndarray) -> str:
     """SHA-256 of uint8 images (examples, channels, height, width), in hex."""
-    return hashlib.sha256(np.ascontiguousarray(images)).hexdigest()
+    return hashlib.sha256(np.ascontiguousarray(images).data).hexdigest()
 
 
 def _scaled(images: np.ndarray, tile: int) -> np.ndarray:

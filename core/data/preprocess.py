@@ -109,24 +109,33 @@ class Preprocessing:
         The largest centred square is cut out and resized by area-aware (antialiased) bilinear interpolation, as
         torchvision's CenterCrop and Resize do; a picture that already has the size keeps its pixels.
         """
-        steps = []
-        image = image.convert("L" if self.channels == 1 else "RGB")
-        width, height = image.size
-        side = min(width, height)
-        if width != height:
-            left, top = round((width - side) / 2), round((height - side) / 2)
-            # not resize(box=...): its filter would mix in pixels from beyond the cut
-            image = image.crop((left, top, left + side, top + side))
-            steps.append(f"cut to the centred square of {side} x {side} pixels")
-        if side != self.size:
-            image = image.resize((self.size, self.size), Image.Resampling.BILINEAR)
-            steps.append(f"{'shrunk' if side > self.size else 'enlarged'} to {self.size} x {self.size}")
-        pixels = np.asarray(image).reshape(self.size, self.size, self.channels)
-        picture = np.ascontiguousarray(pixels.transpose(2, 0, 1))
+        picture, steps = centred_square(image, self.channels, self.size)
         if self.invert_if_light and is_light(picture):
             picture = 255 - picture
             steps.append("inverted: the network knows bright strokes on black")
         return Prepared(self.normalise(picture[None]), picture, tuple(steps))
+
+
+def centred_square(image: Image.Image, channels: int, size: int) -> tuple[np.ndarray, list[str]]:
+    """The largest centred square of a picture, mode L or RGB, in grey or colour and resized.
+
+    Returns:
+        uint8 (channels, size, size), and what was done in words.
+    """
+    steps = []
+    image = image.convert("L" if channels == 1 else "RGB")
+    width, height = image.size
+    side = min(width, height)
+    if width != height:
+        left, top = round((width - side) / 2), round((height - side) / 2)
+        # not resize(box=...): its filter would mix in pixels from beyond the cut
+        image = image.crop((left, top, left + side, top + side))
+        steps.append(f"cut to the centred square of {side} x {side} pixels")
+    if side != size:
+        image = image.resize((size, size), Image.Resampling.BILINEAR)
+        steps.append(f"{'shrunk' if side > size else 'enlarged'} to {size} x {size}")
+    pixels = np.asarray(image).reshape(size, size, channels)
+    return np.ascontiguousarray(pixels.transpose(2, 0, 1)), steps
 
 
 @dataclass(frozen=True)
