@@ -70,6 +70,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     training = load_images(
         arguments.dataset, "training", arguments.data_dir, channels=arguments.channels, size=arguments.size
     )
+    for problem in training.problems:
+        print(problem, file=sys.stderr)
     spec = NetworkSpec(
         arguments.model,
         arguments.exits,
