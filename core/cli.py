@@ -6,6 +6,7 @@ Commands import what they need when they run: `list` and `curve` answer without 
 import argparse
 import importlib
 import json
+import os
 import pkgutil
 import sys
 from collections.abc import Callable, Sequence
@@ -60,10 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("stopped", file=sys.stderr)
         return 130
-    if parsed.json:
-        print(json.dumps(result, allow_nan=False))
-    else:
-        parsed.show(result)
+    try:
+        if parsed.json:
+            print(json.dumps(result, allow_nan=False))
+        else:
+            parsed.show(result)
+        sys.stdout.flush()
+    except BrokenPipeError:  # whoever read us, `head` say, has enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
     return 0
 
 
@@ -214,9 +219,8 @@ def _operating_point(
         if arguments.rule is not None:
             raise UserError("expected --rule or --policy, got both: the policy names its rule, drop --rule")
         saved = read_policy(arguments.policy)
-        saved.check_checkpoint(
-            checkpoint_hash(checkpoint_folder(arguments.name, arguments.checkpoints)), card.num_exits
-        )
+        weights = checkpoint_hash(checkpoint_folder(arguments.name, arguments.checkpoints))
+        saved.check_checkpoint(weights, card.num_exits)
         return saved.rule, saved.thresholds, saved.temperatures
     rule = get_rule(arguments.rule or DEFAULT_RULE).name
     asked = (arguments.threshold,) if arguments.threshold is not None else arguments.thresholds
@@ -320,9 +324,10 @@ def _images(arguments: argparse.Namespace, card: Card, split: str) -> "ImageSet"
     from core.data.datasets import load_images
     from core.data.embedded import LABELS_FILE, load_embedded_set
 
-    asked_for_files = arguments.data_dir is not None or arguments.dataset is not None
-    if split == "test" and not asked_for_files and (arguments.checkpoints / card.dataset / LABELS_FILE).is_file():
-        examples = load_embedded_set(card.dataset, arguments.checkpoints)
+    roots = (arguments.checkpoints, CHECKPOINTS)
+    at_hand = [root for root in roots if (root / card.dataset / LABELS_FILE).is_file()]
+    if split == "test" and at_hand and arguments.data_dir is None and arguments.dataset is None:
+        examples = load_embedded_set(card.dataset, at_hand[0])
     else:
         examples = load_images(
             arguments.dataset or card.dataset,

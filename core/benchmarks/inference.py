@@ -34,15 +34,10 @@ def run(name: str = NAME, rule: str = "probability", limit: int | None = None) -
     few = images[:ONE_BY_ONE]
     execute(network, images[:WARM_UP], never, BATCH)
     execute(network, images[:16], never, 1)
-    early, full, few_early, alone = (
-        _fastest(network, x, p, batch_size)
-        for x, p, batch_size in (
-            (images, policy, BATCH),
-            (images, never, BATCH),
-            (few, policy, BATCH),
-            (few, policy, 1),
-        )
-    )
+    early = _fastest(network, images, policy, BATCH)
+    full = _fastest(network, images, never, BATCH)
+    few_early = _fastest(network, few, policy, BATCH)
+    alone = _fastest(network, few, policy, 1)
     bf16 = execute(network, images, policy, BATCH, autocast=True)
     cost = np.array(card.cost.relative())
     measured = early.seconds / full.seconds
