@@ -5,7 +5,7 @@ import streamlit as st
 from app import state, theme
 from app.navigation import build_pages
 
-st.set_page_config(page_title="EENet Explorer", page_icon=":material/alt_route:", layout="wide")
+st.set_page_config(page_title="EENet Explorer", page_icon=theme.page_icon(), layout="wide")
 present = state.presenting()
 theme.apply(present)
 st.logo(theme.wordmark(theme.current_scheme()), size="large")

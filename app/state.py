@@ -5,14 +5,20 @@ of it, and what a link says wrongly becomes one clear line while the rest of it 
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 
 import numpy as np
 import streamlit as st
 
+from app import cache
+from app.starting_point import starting_threshold
 from core.analysis.rules import RULES
 from core.checkpoints import Card
+from core.errors import UserError
+
+# name, card, rule -> thresholds
+Start = Callable[[str, Card, str], tuple[float, ...]]
 
 PREFERRED_MODELS = ("cifar10/eenet20", "mnist/eenet20", "mnist/eenet8")
 # what the cost axis can show -> its words on the page
@@ -76,25 +82,40 @@ def readable(threshold: float) -> float:
     return round(threshold, digits)
 
 
-def default_thresholds(card: Card, rule: str) -> tuple[float, ...]:
-    """Where a rule's control starts."""
+def card_thresholds(name: str, card: Card, rule: str) -> tuple[float, ...]:
+    """Where a rule's control starts, as the card says."""
     values = tuple(readable(t) for t in card.thresholds(rule))
     return values[:1] if len(set(values)) == 1 else values
 
 
-def default_view(cards: Mapping[str, Card], model: str | None = None) -> View:
+def default_thresholds(name: str, card: Card, rule: str) -> tuple[float, ...]:
+    """Where a rule's control starts: as the card says, or at a point that shows more (see `starting_point`)."""
+    values = card_thresholds(name, card, rule)
+    if len(values) > 1:
+        return values
+    try:
+        calibration = cache.sweep(cache.load_trace(name, "calibration"), rule)
+    except UserError:
+        return values  # no calibration trace: the card's word stands
+    return (starting_threshold(calibration, values[0]),)
+
+
+def default_view(cards: Mapping[str, Card], model: str | None = None, start: Start = default_thresholds) -> View:
     """What is shown where a link says nothing."""
     model = model or default_model(cards)
     rule = default_rule(cards[model])
-    return View(model, rule, default_thresholds(cards[model], rule))
+    return View(model, rule, start(model, cards[model], rule))
 
 
-def read_view(parameters: Mapping[str, str], cards: Mapping[str, Card]) -> tuple[View, list[str]]:
+def read_view(
+    parameters: Mapping[str, str], cards: Mapping[str, Card], start: Start = default_thresholds
+) -> tuple[View, list[str]]:
     """A view from the parameters of a link.
 
     Args:
         parameters: as in `st.query_params`.
         cards: networks with early exits, by name; at least one.
+        start: where thresholds start for a name, its card and a rule.
 
     Returns:
         The view, and one line for each parameter that could not be followed.
@@ -120,7 +141,7 @@ def read_view(parameters: Mapping[str, str], cards: Mapping[str, Card]) -> tuple
         else:
             refuse("rule", f"one of {', '.join(RULES)}", rule)
     early = card.spec.num_early_exits
-    thresholds = default_thresholds(card, rule)
+    thresholds = start(model, card, rule)
     if "t" in parameters:
         read = _numbers(parameters["t"])
         if read is not None and len(read) in (1, early):
@@ -231,7 +252,7 @@ def choose_model(model: str, cards: Mapping[str, Card]) -> None:
     """Open another network: the rule stays, thresholds start where the network's card says."""
     view = st.session_state["view"]
     set_view(
-        View(model, view.rule, default_thresholds(cards[model], view.rule), axis=view.axis, calibrated=view.calibrated),
+        View(model, view.rule, default_thresholds(model, cards[model], view.rule), axis=view.axis, calibrated=view.calibrated),
         from_outside=True,
     )
 
@@ -243,7 +264,7 @@ def choose_rule(rule: str, card: Card) -> None:
         replace(
             view,
             rule=rule,
-            thresholds=default_thresholds(card, rule),
+            thresholds=default_thresholds(view.model, card, rule),
             stretched=None,
             calibrated=view.calibrated and RULES[rule].uses_temperature,
         ),

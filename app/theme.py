@@ -5,6 +5,7 @@ The same tokens stand in .streamlit/config.toml; tests/app/test_theme.py holds t
 """
 
 import streamlit as st
+from PIL import Image, ImageDraw
 
 TOKENS = {
     "light": {
@@ -77,33 +78,28 @@ def wordmark(scheme: str) -> str:
 
 _CSS = """
 [data-testid="stMainBlockContainer"] { padding-left: 1.75rem; padding-right: 1.75rem; max-width: none; }
-[data-testid="stButtonGroup"] button[kind="segmented_controlActive"],
-[data-testid="stButtonGroup"] button[data-testid="stBaseButton-segmented_controlActive"],
-[data-testid="stButtonGroup"] button[aria-checked="true"] {
-  background: var(--st-text-color, currentColor); border-color: var(--st-text-color, currentColor);
+button[data-variant="segmented_control"][aria-checked="true"], button[data-variant="segmented_control"][aria-checked="true"]:hover {
+  background: light-dark(#15181E, #E8ECF2); border-color: light-dark(#15181E, #E8ECF2); color: light-dark(#FFFFFF, #0E1117);
 }
+.st-key-controls button[data-variant="segmented_control"] { min-height: 2.5rem; }
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
 }
 """
-_PRESENTdef wordmark(scheme: str) -> str:
-    """The name as a picture for the upper left corner: five exits on a line."""
-    dots = "".join(
-        f'<circle cx="{9 + 11 * n}" cy="{20 - 2.6 * n}" r="4.4" fill="{colour}"/>'
-        for n, colour in enumerate(RAMPS[scheme])
-    )
-    return (
-        '<svg xmlns="http://www.w3.org/2000/svg" width="216" height="30" viewBox="0 0 216 30">'
-        f'<path d="M9 20 53 9.6" stroke="{TOKENS[scheme]["hairline"]}" stroke-width="2"/>{dots}'
-        f'<text x="68" y="21" font-family="Source Sans Pro, Source Sans, Helvetica, Arial, sans-serif" '
-        f'font-size="18.5" font-weight="700" fill="{TOKENS[scheme]["text"]}">EENet Explorer</text></svg>'
-    )
-
-
-_CSS = """
+_PRESENT_CSS = """
 [data-testid="stHeader"], .st-key-controls, .st-key-consequences_tools { display: none; }
 [data-testid="stMainBlockContainer"] { padding-top: 1.5rem; }
 """
+
+
+def page_icon() -> Image.Image:
+    """Five exits as the picture on the browser's tab; drawn here, so that no request leaves the machine."""
+    icon = Image.new("RGBA", (64, 64))
+    pen = ImageDraw.Draw(icon)
+    for n, colour in enumerate(RAMPS["light"]):
+        x, y, radius = 8 + 12 * n, 48 - 8 * n, 7
+        pen.ellipse((x - radius, y - radius, x + radius, y + radius), fill=colour)
+    return icon
 
 
 def apply(present: bool) -> None:

@@ -476,8 +476,7 @@ class Explorer {
     const top = Math.max(this.oracle.at(-1).accuracy, view.plain?.accuracy ?? 0, ...alone.map((p) => p.accuracy));
     const { list, step } = ticks(floor - 0.03 * (1 - floor), top, 5);
     const bottom = Math.max(0, list[0] > floor - 0.02 * (top - floor) ? list[0] - step : list[0]);
-    const ceiling = Math.min(1, Math.ceil(top / step - 1e-9) * step);
-    return { low, right, bottom, ceiling: ceiling <= top ? Math.min(1, ceiling) : ceiling };
+    return { low, right, bottom, ceiling: Math.min(1, top + 0.06 * (top - bottom)) };
   }
 
   drawPlane() {
@@ -816,7 +815,7 @@ class Explorer {
     const points = 100 * (now.accuracy - full);
     const figures = [
       [percent(now.accuracy), `accuracy ± ${(100 * now.accuracyError).toFixed(1)} · full network ${percent(full)}`],
-      [now.cost.toFixed(2), `relative cost ± ${now.costError.toFixed(3)} · ${macs(now.cost * this.view.plainMacs)} MACs an image`],
+      [now.cost.toFixed(2), `relative cost ± ${now.costError < 0.0005 && now.costError > 0 ? "<0.001" : now.costError.toFixed(3)} · ${macs(now.cost * this.view.plainMacs)} MACs an image`],
       [percent(1 - now.cost, 0), now.cost <= 1 ? "computation saved" : "computation saved: the exits cost more than they save"],
       [`${points < -0.05 ? "−" : points > 0.05 ? "+" : "±"}${Math.abs(points).toFixed(1)}`, "points against the full network"],
     ];

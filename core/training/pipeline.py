@@ -120,9 +120,9 @@ def split_metrics(trace: Trace, cost: CostTable) -> dict[str, Any]:
 
 
 def default_threshold(trace: Trace, rule: str) -> float:
-    """The shared threshold of least cost on this split that makes at most `MORE_ERRORS` more errors than the full network.
+    """The shared threshold of least cost on this split with at most `MORE_ERRORS` more errors than the full network.
 
-    A share of the errors rather than points, so that it means the same to a network that is 91 % and one that is 99 % right.
+    A share of the errors rather than points means the same to a network that is 91 % right and one that is 99 % right.
     """
     if trace.num_exits == 1:
         return float(BELOW_ONE)
