@@ -1,0 +1,64 @@
+// Thumbnails of the examples that leave at each exit: one picture with all of them, cut up by CSS.
+export default function mount({ data, parentElement, setTriggerValue }) {
+  let root = parentElement.querySelector(".gallery");
+  const styles = getComputedStyle(parentElement.host ?? parentElement);
+  const page = styles.getPropertyValue("--st-background-color").trim();
+  const dark = /^#[0-9a-f]{6}$/i.test(page) && [1, 3, 5].every((i) => parseInt(page.slice(i, i + 2), 16) < 110);
+  const palette = data.palette[dark ? "dark" : "light"];
+  root.classList.toggle("dark", dark);
+  root.style.setProperty("--exits", data.exits.length > 6 ? Math.ceil(data.exits.length / 2) : data.exits.length);
+  root.style.setProperty("--wrong", palette.wrong);
+  root.style.setProperty("--accent", palette.accent);
+  const layout = () => {
+    const width = root.clientWidth;
+    root.style.setProperty("--k", (width >= 2900 ? 1.7 : width >= 2150 ? 1.25 : 1) * (data.present ? 1.5 : 1));
+    // two whole rows, no more
+    for (const tiles of root.querySelectorAll(".tiles")) {
+      const columns = getComputedStyle(tiles).gridTemplateColumns.split(" ").length;
+      [...tiles.children].forEach((tile, i) => { tile.hidden = i >= columns * data.rows; tile.style.display = tile.hidden ? "none" : ""; });
+    }
+  };
+  const { sheet } = data;
+  const cell = (column, row) =>
+    `${sheet.columns > 1 ? (100 * column) / (sheet.columns - 1) : 0}% ${sheet.rows > 1 ? (100 * row) / (sheet.rows - 1) : 0}%`;
+  let place = 0;
+  root.replaceChildren(...data.exits.map((exit, n) => {
+    const section = document.createElement("section");
+    section.style.setProperty("--ink", palette.exits[n]);
+    const head = document.createElement("h3");
+    const name = document.createElement("b");
+    name.textContent = `Exit ${n + 1}`;
+    const wrong = document.createElement("i");
+    wrong.textContent = exit.count ? ` · ${exit.wrong.toLocaleString("en-US")} wrong` : "";
+    head.append(name, ` ${exit.count.toLocaleString("en-US")} image${exit.count === 1 ? "" : "s"}`, wrong);
+    section.append(head);
+    if (!exit.items.length) {
+      const none = document.createElement("div");
+      none.className = "none";
+      none.textContent = exit.count ? "" : "No image leaves here.";
+      section.append(none);
+      return section;
+    }
+    const tiles = document.createElement("div");
+    tiles.className = "tiles";
+    for (const item of exit.items) {
+      const tile = document.createElement("button");
+      tile.type = "button";
+      tile.className = item.right ? "right" : "wrong";
+      tile.title = tile.ariaLabel = item.text;
+      tile.dataset.id = item.id;
+      tile.style.backgroundImage = `url("${sheet.url}")`;
+      tile.style.backgroundSize = `${100 * sheet.columns}% ${100 * sheet.rows}%`;
+      tile.style.backgroundPosition = cell(place % sheet.columns, Math.floor(place / sheet.columns));
+      place++;
+      tile.onclick = () => setTriggerValue("pick", item.id);
+      tiles.append(tile);
+    }
+    section.append(tiles);
+    return section;
+  }));
+  layout();
+  const observer = new ResizeObserver(layout);
+  observer.observe(root);
+  return () => observer.disconnect();
+}
