@@ -1,0 +1,145 @@
+"""What a visitor waits for: first paint, and from letting go of a threshold to new numbers and images, in Chromium."""
+
+import socket
+import statistics
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from itertools import pairwise
+from pathlib import Path
+from typing import Any
+
+from core.errors import UserError
+
+ROOT = Path(__file__).resolve().parents[2]
+CHROMIUM = "/usr/bin/chromium"
+PAINTS, RELEASES, DRAG_STEPS = 5, 20, 120
+START_SECONDS = 60
+
+# text of every gallery heading and of the sentence, shadow roots included
+_SEEN = """() => {
+  const found = [];
+  const walk = (node) => {
+    for (const e of node.querySelectorAll("*")) {
+      if (e.matches("h1.sentence, .gallery h3")) found.push(e.textContent);
+      if (e.shadowRoot) walk(e.shadowRoot);
+    }
+  };
+  walk(document);
+  return found.join("|");
+}"""
+_FRAMES = """() => {
+  window.__frames = [];
+  const tick = (t) => { window.__frames.push(t); window.__raf = requestAnimationFrame(tick); };
+  window.__raf = requestAnimationFrame(tick);
+}"""
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """The dashboard on a free port; its address.
+
+    Raises:
+        UserError: it did not answer in time.
+    """
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port = probe.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
+    process = subprocess.Popen(
+        [*command, "--server.headless", "true"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    address = f"http://127.0.0.1:{port}"
+    try:
+        deadline = time.monotonic() + START_SECONDS
+        while not _answers(f"{address}/_stcore/health"):
+            if time.monotonic() > deadline or process.poll() is not None:
+                raise UserError("expected the dashboard to start, got no answer: try `make run` to see why")
+            time.sleep(0.2)
+        yield address
+    finally:
+        process.terminate()
+        process.wait()
+
+
+def _answers(url: str) -> bool:
+    try:
+        with urllib.request.urlopen(url, timeout=1) as answer:
+            return bool(answer.status == 200)
+    except (urllib.error.URLError, OSError):
+        return False
+
+
+def run() -> dict[str, Any]:
+    """First useful paint on a warm server, release to numbers and images, frames and messages of a drag.
+
+    Raises:
+        UserError: no Chromium, or the dashboard does not start.
+    """
+    if not Path(CHROMIUM).exists():
+        raise UserError(f"expected Chromium at {CHROMIUM}, got none: install it (Debian: apt-get install chromium)")
+    from playwright.sync_api import sync_playwright
+
+    with server() as address, sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
+        paints = []
+        for visit in range(PAINTS + 1):
+            page = browser.new_page(viewport={"width": 1440, "height": 900}, bypass_csp=True)
+            started = time.perf_counter()
+            page.goto(address)
+            page.wait_for_function(f"({_SEEN})().includes('computation')", polling="raf", timeout=60_000)
+            if visit:  # the first visit warms the server
+                paints.append(time.perf_counter() - started)
+            if visit < PAINTS:
+                page.close()
+        messages: list[int] = []
+        page.on("websocket", lambda socket: socket.on("framesent", lambda _: messages.append(1)))
+        page.reload()
+        page.wait_for_function(f"({_SEEN})().includes('images')", polling="raf", timeout=60_000)
+        page.wait_for_timeout(2_000)
+        handle = page.get_by_role("slider").first
+        numbers, images = [], []
+        for press in range(RELEASES):
+            before = page.evaluate(_SEEN)
+            sentence, gallery = before.split("|", 1)
+            started = time.perf_counter()
+            handle.press("PageDown" if press % 2 else "PageUp")
+            page.wait_for_function(f"s => !({_SEEN})().startsWith(s)", arg=sentence, polling="raf")
+            numbers.append(time.perf_counter() - started)
+            page.wait_for_function(f"g => !({_SEEN})().endsWith(g)", arg=gallery, polling="raf")
+            images.append(time.perf_counter() - started)
+            page.wait_for_timeout(300)
+        box = handle.bounding_box()
+        assert box is not None
+        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+        page.mouse.move(x, y)
+        page.mouse.down()
+        messages.clear()
+        page.evaluate(_FRAMES)
+        for step in range(DRAG_STEPS):
+            page.mouse.move(x + 2 * (step % 60), y)
+        frames = page.evaluate("() => { cancelAnimationFrame(window.__raf); return window.__frames; }")
+        while_dragging = len(messages)
+        page.mouse.up()
+        page.wait_for_timeout(1_000)
+        browser.close()
+    gaps = sorted(b - a for a, b in pairwise(frames))
+    return {
+        "benchmark": "page",
+        "viewport": "1440x900",
+        "first_paint_ms_median": _milliseconds(paints),
+        "release_to_numbers_ms_median": _milliseconds(numbers),
+        "release_to_images_ms_median": _milliseconds(images),
+        "drag_frame_ms_median": round(statistics.median(gaps), 1),
+        "drag_frame_ms_p95": round(gaps[int(0.95 * len(gaps))], 1),
+        "messages_while_dragging": while_dragging,
+        "messages_on_release": len(messages) - while_dragging,
+    }
+
+
+def _milliseconds(seconds: list[float]) -> int:
+    return round(1000 * statistics.median(seconds))
