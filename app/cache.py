@@ -111,14 +111,14 @@ def _trace(name: str, split: str, weights: str, stamp: int, small: bool) -> Trac
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _sweep(weights: str, rule: str, temperatures: tuple[float, ...] | None, off: tuple[int, ...], _trace: Trace) -> Sweep:
+def _sweep(
+    weights: str, rule: str, temperatures: tuple[float, ...] | None, off: tuple[int, ...], _trace: Trace
+) -> Sweep:
     scores = switched_off(_trace.rule_scores(rule, temperatures), off)
     return exact_sweep(scores, _trace.correct, _trace.relative_cost)
 
 
-def sweep(
-    trace: Trace, rule: str, temperatures: tuple[float, ...] | None = None, off: tuple[int, ...] = ()
-) -> Sweep:
+def sweep(trace: Trace, rule: str, temperatures: tuple[float, ...] | None = None, off: tuple[int, ...] = ()) -> Sweep:
     """The exact curve of a rule on a trace, with some exits switched off."""
     return _sweep(f"{trace.checkpoint_hash}-{trace.split}", rule, temperatures, off, trace)
 

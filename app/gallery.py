@@ -142,8 +142,9 @@ def show_story(row: int, trace: Trace, card: Card, view: View, scores: NDArray[n
     image = cache.test_images(card.dataset)[int(trace.ids[row])]
     picture.image(to_image(image, 160), width=160)
     words.text(
-        f"A {card.class_names[trace.labels[row]]} (test image {int(trace.ids[row])}).\n"
-        f"Leaves at exit {end['exit']} as {end['answer']}, {end['right']}, for {end['cost so far']:.2f} of the computation."
+        f"It is: {card.class_names[trace.labels[row]]} ({trace.split} image {int(trace.ids[row])}).\n"
+        f"Leaves at exit {end['exit']} as {end['answer']}, {end['right']}, "
+        f"for {end['cost so far']:.2f} of the computation."
     )
     st.dataframe(
         table,

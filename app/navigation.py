@@ -19,7 +19,5 @@ def build_pages() -> dict[str, StreamlitPage]:
     for file, title, icon, address, purpose in _PAGES:
         path = PAGES / file
         if path.is_file():
-            pages[address] = st.Page(
-                path, title=title, icon=icon, url_path=address, default=not pages, help=purpose
-            )
+            pages[address] = st.Page(path, title=title, icon=icon, url_path=address, default=not pages, help=purpose)
     return pages

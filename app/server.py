@@ -6,6 +6,9 @@ from typing import Any
 
 import streamlit as st
 from starlette.middleware import Middleware
+from starlette.requests import Request
+from starlette.responses import RedirectResponse
+from starlette.routing import Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from core.errors import UserError
@@ -48,6 +51,14 @@ class SecurityHeaders:
 
 
 middleware = [Middleware(SecurityHeaders)]
+
+
+async def to_the_start(request: Request) -> RedirectResponse:
+    """The start page lives at / alone; whoever types its name comes there with the rest of the link."""
+    return RedirectResponse(request.url.replace(path="/", scheme="", netloc=""))
+
+
+routes = [Route("/explore", to_the_start)]
 
 
 @asynccontextmanager

@@ -10,8 +10,8 @@ MOST_AT_ONE_EXIT = 0.97  # above this share nothing is seen of the other exits
 def starting_threshold(calibration: Sweep, default: float) -> float:
     """A shared threshold to start with.
 
-    The network's own default, unless it sends nearly everybody to one exit; then the cheapest threshold that is at least
-    as accurate as the full network; then, should that be no better, the one that spreads the images most evenly.
+    The network's own default, unless it sends nearly everybody to one exit; then the cheapest threshold that is at
+    least as accurate as the full network; then, should that be no better, the one that spreads the images most evenly.
 
     Args:
         calibration: the rule's curve on the calibration split (thresholds are chosen there, never on test).

@@ -1,12 +1,13 @@
 """What a visitor looks at, and its two-way street to the address bar.
 
-One frozen `View` holds it: model, rule, thresholds, switched-off exits, axes. It lives in the session, a link carries all
-of it, and what a link says wrongly becomes one clear line while the rest of it is kept.
+One frozen `View` holds it: model, rule, thresholds, switched-off exits, axes. It lives in the session, a link carries
+all of it, and what a link says wrongly becomes one clear line while the rest of it is kept.
 """
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 import numpy as np
 import streamlit as st
@@ -17,6 +18,7 @@ from core.analysis.rules import RULES
 from core.checkpoints import Card
 from core.errors import UserError
 
+T = TypeVar("T")
 # name, card, rule -> thresholds
 Start = Callable[[str, Card, str], tuple[float, ...]]
 
@@ -122,68 +124,60 @@ def read_view(
     """
     problems: list[str] = []
 
-    def refuse(name: str, expected: str, instead: str) -> None:
-        got = str(parameters[name])
+    def follow(name: str, read: Callable[[str], T | None], default: T, expected: str, instead: str | None = None) -> T:
+        """What a parameter says; where it says nothing the default, where it makes no sense a line and the default."""
+        if name not in parameters:
+            return default
+        value = read(parameters[name])
+        if value is not None:
+            return value
+        got = parameters[name]
         got = got if len(got) <= _LONGEST_SHOWN else got[: _LONGEST_SHOWN - 1] + "…"
-        problems.append(f"The link says {name} = {got!r}, expected {expected}: showing {instead}.")
+        shown = default if instead is None else instead
+        problems.append(f"The link says {name} = {got!r}, expected {expected}: showing {shown}.")
+        return default
 
-    model = default_model(cards)
-    if "model" in parameters:
-        if parameters["model"] in cards:
-            model = parameters["model"]
-        else:
-            refuse("model", f"one of {', '.join(cards)}", model)
+    def among(words: Iterable[str]) -> Callable[[str], str | None]:
+        known = tuple(words)
+        return lambda word: word if word in known else None
+
+    model = follow("model", among(cards), default_model(cards), f"one of {', '.join(cards)}")
     card = cards[model]
-    rule = default_rule(card)
-    if "rule" in parameters:
-        if parameters["rule"] in RULES:
-            rule = parameters["rule"]
-        else:
-            refuse("rule", f"one of {', '.join(RULES)}", rule)
     early = card.spec.num_early_exits
-    thresholds = start(model, card, rule)
-    if "t" in parameters:
-        read = _numbers(parameters["t"])
-        if read is not None and len(read) in (1, early):
-            thresholds = read
-        else:
-            wanted = "a number from 0 to 1" + (f", or {early} of them with commas" if early > 1 else "")
-            refuse("t", wanted, f"T = {', '.join(map(str, thresholds))}")
-    off: tuple[int, ...] = ()
-    if "off" in parameters:
-        words = [word for word in parameters["off"].split(",") if word]
-        if all(word.isascii() and word.isdigit() and 1 <= int(word) <= early for word in words):
-            off = tuple(sorted({int(word) - 1 for word in words}))
-        else:
-            refuse("off", f"early exits from 1 to {early}", "all exits")
-    axis = "relative"
-    if "axis" in parameters:
-        if parameters["axis"] in AXES:
-            axis = parameters["axis"]
-        else:
-            refuse("axis", f"one of {', '.join(AXES)}", axis)
-    stretched: bool | None = None
-    if "scale" in parameters:
-        if parameters["scale"] in ("even", "stretched"):
-            stretched = parameters["scale"] == "stretched"
-        else:
-            refuse("scale", "even or stretched", "what suits the scores")
-    calibrated = False
-    if "temperature" in parameters:
-        if parameters["temperature"] in ("0", "1"):
-            calibrated = parameters["temperature"] == "1" and RULES[rule].uses_temperature
-        else:
-            refuse("temperature", "0 or 1", "no temperature")
-    return View(model, rule, thresholds, off, axis, stretched, calibrated), problems
+    rule = follow("rule", among(RULES), default_rule(card), f"one of {', '.join(RULES)}")
+    begin = start(model, card, rule)
+    thresholds = follow(
+        "t",
+        lambda text: _thresholds(text, early),
+        begin,
+        "a number from 0 to 1" + (f", or {early} of them with commas" if early > 1 else ""),
+        f"T = {', '.join(map(str, begin))}",
+    )
+    off = follow("off", lambda text: _exits(text, early), (), f"early exits from 1 to {early}", "all exits")
+    axis = follow("axis", among(AXES), "relative", f"one of {', '.join(AXES)}")
+    scale = follow("scale", among(("even", "stretched")), "", "even or stretched", "what suits the scores")
+    calibrated = follow("temperature", among(("0", "1")), "0", "0 or 1", "no temperature") == "1"
+    stretched = scale == "stretched" if scale else None
+    view = View(model, rule, thresholds, off, axis, stretched, calibrated and RULES[rule].uses_temperature)
+    return view, problems
 
 
-def _numbers(text: str) -> tuple[float, ...] | None:
-    """Numbers from 0 to 1 with commas between, or None."""
+def _thresholds(text: str, early_exits: int) -> tuple[float, ...] | None:
+    """One number from 0 to 1, or one per early exit, with commas between; else None."""
     try:
         values = tuple(float(word) for word in text.split(","))
     except ValueError:
         return None
-    return values if all(0 <= value <= 1 for value in values) else None  # false for NaN
+    in_range = all(0 <= value <= 1 for value in values)  # false for NaN
+    return values if in_range and len(values) in (1, early_exits) else None
+
+
+def _exits(text: str, early_exits: int) -> tuple[int, ...] | None:
+    """Columns of the early exits named by numbers from 1 on, with commas between; else None."""
+    words = [word for word in text.split(",") if word]
+    if not all(word.isascii() and word.isdigit() and 1 <= int(word[:9]) <= early_exits for word in words):
+        return None
+    return tuple(sorted({int(word) - 1 for word in words}))
 
 
 def write_view(view: View) -> dict[str, str]:
@@ -252,7 +246,13 @@ def choose_model(model: str, cards: Mapping[str, Card]) -> None:
     """Open another network: the rule stays, thresholds start where the network's card says."""
     view = st.session_state["view"]
     set_view(
-        View(model, view.rule, default_thresholds(model, cards[model], view.rule), axis=view.axis, calibrated=view.calibrated),
+        View(
+            model,
+            view.rule,
+            default_thresholds(model, cards[model], view.rule),
+            axis=view.axis,
+            calibrated=view.calibrated,
+        ),
         from_outside=True,
     )
 

@@ -78,8 +78,9 @@ def wordmark(scheme: str) -> str:
 
 _CSS = """
 [data-testid="stMainBlockContainer"] { padding-left: 1.75rem; padding-right: 1.75rem; max-width: none; }
-button[data-variant="segmented_control"][aria-checked="true"], button[data-variant="segmented_control"][aria-checked="true"]:hover {
-  background: light-dark(#15181E, #E8ECF2); border-color: light-dark(#15181E, #E8ECF2); color: light-dark(#FFFFFF, #0E1117);
+.stApp button[data-variant="segmented_control"][aria-checked="true"] {
+  background: light-dark(#15181E, #E8ECF2) !important; border-color: light-dark(#15181E, #E8ECF2) !important;
+  color: light-dark(#FFFFFF, #0E1117) !important;
 }
 .st-key-controls button[data-variant="segmented_control"] { min-height: 2.5rem; }
 @media (max-width: 640px) {

@@ -13,7 +13,8 @@ if not cards:
     st.title("No network to explore yet")
     st.text(
         "Expected a trained early-exit network in checkpoints/DATASET/MODEL/, found none. "
-        "Copy one there, or train one: python -m core train --dataset mnist --model eenet8 --out checkpoints/mnist/eenet8"
+        "Copy one there, or train one: "
+        "python -m core train --dataset mnist --model eenet8 --exits 2 --out checkpoints/mnist/eenet8"
     )
     for name, problem in zoo.problems.items():
         st.error(f"{name}: {problem}", icon=":material/broken_image:")

@@ -310,7 +310,12 @@ class Explorer {
     if (!this.trace.examples) return;
     this.curve = sweep(this.plane, this.off);
     this.oracle = oracle(this.plane, this.off);
-    this.drawnScale = null;
+    if (!this.off.includes(true)) [this.wholeCurve, this.wholeOracle] = [this.curve, this.oracle];
+    else if (this.wholeFor !== this.plane) {
+      const none = this.off.map(() => false);
+      [this.wholeCurve, this.wholeOracle] = [sweep(this.plane, none), oracle(this.plane, none)];
+    }
+    this.wholeFor = this.plane;
   }
 
   compute() {
@@ -463,17 +468,17 @@ class Explorer {
   // ---- the accuracy-cost plane ------------------------------------------------------------------------------------------
 
   planeScale() {
-    const { curve, alone, view } = this;
+    const { alone, view } = this;
     const values = view.axis.values;
     const full = view.axis.full; // what the plain network costs on this axis
     const right = Math.max(full, ...values) * 1.03;
     const lowest = Math.min(...values);
     const cut = Math.max(0, lowest - 0.06 * (right - lowest));
     const low = cut < 0.12 * right ? 0 : cut;
-    let floor = 1;
-    for (const a of curve.accuracy) if (a < floor) floor = a;
+    let floor = 1; // of all exits and of those in use, so that switching one off moves no axis if it can be helped
+    for (const curve of [this.wholeCurve, this.curve]) for (const a of curve.accuracy) if (a < floor) floor = a;
     for (const point of alone) floor = Math.min(floor, point.accuracy);
-    const top = Math.max(this.oracle.at(-1).accuracy, view.plain?.accuracy ?? 0, ...alone.map((p) => p.accuracy));
+    const top = Math.max(this.wholeOracle.at(-1).accuracy, view.plain?.accuracy ?? 0, ...alone.map((p) => p.accuracy));
     const { list, step } = ticks(floor - 0.03 * (1 - floor), top, 5);
     const bottom = Math.max(0, list[0] > floor - 0.02 * (top - floor) ? list[0] - step : list[0]);
     return { low, right, bottom, ceiling: Math.min(1, top + 0.06 * (top - bottom)) };
@@ -482,6 +487,7 @@ class Explorer {
   drawPlane() {
     const k = this.k;
     const width = this.nodes.chart.clientWidth;
+    this.chartWidth = width;
     const height = this.chartHeight;
     const margin = { left: 46 * k, right: 14 * k, top: 12 * k, bottom: 44 * k };
     const scale = this.planeScale();
@@ -563,7 +569,7 @@ class Explorer {
     }
     add("path", { class: "oracle", d: `M${this.oracle.map((p) => `${round1(X(p.cost))} ${round1(Y(p.accuracy))}`).join("L")}` });
     const end = this.oracle.at(-1);
-    const oracleLabel = label("oracle", X(end.cost), Y(end.accuracy), {}, [[8, 4], [8, 16], [-8, 4, "end"]]);
+    const oracleLabel = label("oracle", X(end.cost), Y(end.accuracy), {}, [[8, 15], [8, 4], [-8, 15, "end"]]);
     oracleLabel.append(element("svg:title", {}, "Leaves at the first exit that is right, at exit 1 if none is: nobody can do better with these answers"));
     add("path", { class: "curve", d: `M${this.drawn.map((p) => `${round1(p.x)} ${round1(p.y)}`).join("L")}` });
     const { front } = this.view;
@@ -781,7 +787,7 @@ class Explorer {
         return part;
       }));
     }
-    const width = this.nodes.chart.clientWidth;
+    const width = this.chartWidth;
     const texts = [];
     counts.forEach((count, e) => {
       const share = count / this.trace.examples;

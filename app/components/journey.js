@@ -14,7 +14,7 @@ export default function mount({ data, parentElement }) {
 }
 
 const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}${THIN}%`;
-const chance = (p) => (p >= 0.9995 || p < 0.0005 ? percent(p) : percent(p, 1));
+const chance = (p) => (p > 0.999 && p < 1 ? `> 99.9${THIN}%` : p < 0.001 && p > 0 ? `< 0.1${THIN}%` : percent(p, 1));
 const macs = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)}${THIN}G` : n >= 1e6 ? `${(n / 1e6).toFixed(1)}${THIN}M` : `${(n / 1e3).toFixed(0)}${THIN}k`);
 const time = (s) => (s >= 1 ? `${s.toFixed(2)}${THIN}s` : `${(1e3 * s).toFixed(s >= 0.01 ? 1 : 2)}${THIN}ms`);
 // enough digits to see on which side of the threshold a score lies, and never "1" for one that is below
@@ -116,8 +116,9 @@ class Journey {
       figure(time(timing.early[1]), " to its exit", `median of ${timing.repeats} runs, half of them in ${time(timing.early[0])} to ${time(timing.early[2])}`),
       figure(time(timing.full[1]), " in full", `the network without exits; leaving is ${(timing.full[1] / timing.early[1]).toFixed(1)}${THIN}× as fast`),
     ];
-    const device = element("div", { class: "figure device" }, element("span", {}, "measured on"), element("span", {}, timing.device));
-    this.find(".figures").replaceChildren(...list, device);
+    const device = element("div", { class: "figure device" }, element("strong", {}, timing.kind), element("span", {}, `${timing.device}, measured just now`));
+    list.splice(1, 0, device);
+    this.find(".figures").replaceChildren(...list);
   }
 
   exits() {
@@ -127,7 +128,7 @@ class Journey {
     container.style.setProperty("--n", exits.length);
     container.replaceChildren(...exits.map((exit, n) => {
       const unrun = n > taken;
-      const state = n === taken ? (n === last ? "takes it: the last one" : "leaves here") : unrun ? "not run" : exit.off ? "switched off" : "not sure enough, goes on";
+      const state = n === taken ? (n === last ? "takes it: the last one" : "leaves here") : unrun ? "not executed, asked to compare" : exit.off ? "switched off" : "not sure enough, goes on";
       const [[name, p]] = exit.top;
       const miss = exit.right === false;
       const column = element("section", { class: `exit${n === taken ? " taken" : ""}${unrun ? " unrun" : ""}`, "data-exit": n + 1, "aria-label": `Exit ${n + 1}, ${state}` });

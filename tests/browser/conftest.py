@@ -1,0 +1,129 @@
+"""A fresh server and a real Chromium. Without Chromium these tests are skipped, or fail where CI=true."""
+
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, Page, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+READY = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+
+
+@contextmanager
+def run_server(**environment: str) -> Iterator[str]:
+    """Start the dashboard on a free port and yield its address."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
+    command += ["--server.fileWatcherType=none"]
+    server = subprocess.Popen(
+        command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    try:
+        _wait_until_healthy(f"http://127.0.0.1:{port}/_stcore/health", server)
+        yield f"http://127.0.0.1:{port}"
+    finally:
+        server.terminate()
+        server.wait(timeout=20)
+
+
+def _wait_until_healthy(address: str, server: "subprocess.Popen[bytes]") -> None:
+    for _ in range(300):
+        try:
+            with urllib.request.urlopen(address, timeout=1):
+                return
+        except (urllib.error.URLError, OSError):
+            assert server.poll() is None, "the server ended"
+            time.sleep(0.2)
+    pytest.fail("the server did not come up")
+
+
+@pytest.fixture(scope="session")
+def server() -> Iterator[str]:
+    with run_server() as address:
+        yield address
+
+
+@pytest.fixture(scope="session")
+def chromium() -> Iterator[Browser]:
+    path = os.environ.get("CHROMIUM") or shutil.which("chromium") or shutil.which("google-chrome")
+    if path is None:
+        message = "expected Chromium on the PATH or in CHROMIUM, found none"
+        if os.environ.get("CI") == "true":
+            pytest.fail(message)
+        pytest.skip(message)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox", "--disable-gpu"])
+        yield browser
+        browser.close()
+
+
+class Tab:
+    """A page of the dashboard that counts what it sends and collects what goes wrong."""
+
+    def __init__(self, page: Page, server: str):
+        self.page, self.server = page, server
+        self.sent = 0
+        self.errors: list[str] = []
+        page.on("websocket", lambda socket_: socket_.on("framesent", self._count))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+        page.on("console", lambda message: self.errors.append(message.text) if message.type == "error" else None)
+
+    def _count(self, _: object) -> None:
+        self.sent += 1
+
+    def open(self, path: str = "/") -> "Tab":
+        """Go there and wait until the explorer stands and the script rests."""
+        self.page.goto(self.server + path)
+        self.page.wait_for_selector('.explorer[data-ready="true"]', timeout=30000)
+        self.rest()
+        return self
+
+    def rest(self) -> None:
+        """Wait until the script rests."""
+        self.page.wait_for_selector(READY, timeout=30000)
+        self.page.wait_for_timeout(150)
+
+    def numbers(self) -> tuple[float, float, list[int]]:
+        """Accuracy, cost and exit counts that the page shows now, unrounded."""
+        data = self.page.locator(".explorer").evaluate("node => ({...node.dataset})")
+        return float(data["accuracy"]), float(data["cost"]), [int(count) for count in data["counts"].split(",")]
+
+
+@pytest.fixture
+def tab(chromium: Browser, server: str) -> Iterator[Tab]:
+    context = chromium.new_context(viewport={"width": 1440, "height": 900})
+    yield Tab(context.new_page(), server)
+    context.close()
+
+
+@pytest.fixture
+def script(chromium: Browser) -> Iterator[Callable[[str, object], object]]:
+    """Run a JavaScript function of (arithmetic, argument) with the explorer's arithmetic as its first argument."""
+    module = (ROOT / "app/components/arithmetic.js").read_text(encoding="utf-8")
+    page = chromium.new_page()
+    page.goto("about:blank")
+
+    def run(function: str, argument: object) -> object:
+        return page.evaluate(
+            """async ([module, source, argument]) => {
+              const address = URL.createObjectURL(new Blob([module], { type: "text/javascript" }));
+              const arithmetic = await import(address);
+              return eval(source)(arithmetic, argument);
+            }""",
+            [module, function, argument],
+        )
+
+    yield run
+    page.close()
