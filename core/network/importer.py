@@ -87,6 +87,14 @@ def import_reference(
     if channels not in SIZES:
         raise UserError(f"expected a network of 1 or 3 input channels in {path.name}, got {channels}: retrain it")
     side = size or SIZES[channels]
+    name, names = _labels(channels, num_classes, dataset, class_names)
+    preprocessing = Preprocessing(
+        channels=channels,
+        size=side,
+        mean=mean or MEANS[channels],
+        std=std or STDS[channels],
+        invert_if_light=name == "mnist",
+    )
     spec = NetworkSpec(
         found_model,
         early,
@@ -99,14 +107,6 @@ def import_reference(
     network, cost = build_network(spec)
     check_weights(network, renamed, path.name)
     network.load_state_dict(renamed)
-    name, names = _labels(channels, num_classes, dataset, class_names)
-    preprocessing = Preprocessing(
-        channels=channels,
-        size=side,
-        mean=mean or MEANS[channels],
-        std=std or STDS[channels],
-        invert_if_light=name == "mnist",
-    )
     card = Card(
         title=f"{display_name(found_model, early)} (imported)",
         dataset=name,
