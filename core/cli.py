@@ -94,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
         added.add_argument("--data-dir", type=Path, help="where dataset files lie (data); test images come along")
         added.add_argument("--dataset", help="folder or zip of a checkpoint's own images, one sub-folder per class")
         added.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
-        added.add_argument("--batch-size", type=int, default=256, metavar="N")
+        added.add_argument("--batch-size", type=_count, default=256, metavar="N", help="examples that start together")
 
     def takes_rule(added: argparse.ArgumentParser) -> None:
         added.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
@@ -144,6 +144,12 @@ def _numbers(text: str) -> tuple[float, ...]:
         return tuple(float(part) for part in text.split(","))
     except ValueError:
         raise argparse.ArgumentTypeError(f"expected numbers with commas between them, got {text!r}") from None
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected a whole number of 1 or more, got {text!r}")
+    return int(text)
 
 
 def _words(text: str) -> tuple[str, ...]:
