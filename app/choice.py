@@ -215,7 +215,7 @@ def pick_file(current: Current) -> None:
     )
     upload = st.session_state.get("try_upload")
     if upload and not current.upload:
-        st.button(f"Back to {escaped(printable(upload[0], 24))}", on_click=_use_file, width="stretch")
+        st.button(f"Back to {escaped(printable(upload[0], 24))}", key="try_back", on_click=_use_file, width="stretch")
 
 
 def shuffle_controls(examples: int) -> int:

@@ -164,9 +164,10 @@ def honest_note(card: Card, picture: Picture) -> str | None:
     found = unlike(picture.prepared.picture, _known(load_labels(card.dataset, cache.ROOT).sha256, images))
     if not found:
         return None
+    listed = " and ".join(filter(None, (", ".join(found[:-1]), found[-1])))
     n = f"the {len(images):,} test images this network was measured on"
     return (
-        f"Unlike {n}: as the network sees it, this picture is {' and '.join(found)} of them. "
+        f"Unlike {n}: as the network sees it, this picture is {listed} of them. "
         "It may be sure all the same; here that proves nothing."
     )
 
@@ -221,11 +222,11 @@ def sentence(story: "Story", card: Card, view: View, picture: Picture) -> list[t
 
 
 def shown_score(score: float) -> str:
-    """A score in as few digits as show it below 1."""
-    digits = 2
-    while digits < 8 and score < 1 and round(score, digits) >= 1:
-        digits += 1
-    return f"{score:.{digits}f}"
+    """A score in as few digits as show it below 1, at most four."""
+    for digits in (2, 3, 4):
+        if round(score, digits) < 1:
+            return f"{score:.{digits}f}"
+    return "> 0.9999"
 
 
 def below(card: Card, picture: Picture, view: View) -> str:

@@ -14,11 +14,12 @@ export default function mount({ data, parentElement }) {
 }
 
 const percent = (share, digits = 0) => `${(100 * share).toFixed(digits)}${THIN}%`;
-const chance = (p) => (p > 0.999 && p < 1 ? `> 99.9${THIN}%` : p < 0.001 && p > 0 ? `< 0.1${THIN}%` : percent(p, 1));
+const chance = (p) => (p > 0.999 ? `> 99.9${THIN}%` : p < 0.001 && p > 0 ? `< 0.1${THIN}%` : percent(p, 1));
 const macs = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)}${THIN}G` : n >= 1e6 ? `${(n / 1e6).toFixed(1)}${THIN}M` : `${(n / 1e3).toFixed(0)}${THIN}k`);
 const time = (s) => (s >= 1 ? `${s.toFixed(2)}${THIN}s` : `${(1e3 * s).toFixed(s >= 0.01 ? 1 : 2)}${THIN}ms`);
-// enough digits to see on which side of the threshold a score lies, and never "1" for one that is below
-const score = (s) => {
+// more digits only where the threshold needs them, and never "1" for a score below it
+const score = (s, threshold = 0) => {
+  if (s > 0.9999 && s < 1 && threshold < 0.9995) return "> 0.9999";
   const digits = 1 - s >= 0.05 || s === 1 ? 2 : Math.min(8, Math.ceil(-Math.log10(Math.max(1 - s, 1e-7))) + 1);
   return (Math.floor(s * 10 ** digits + 1e-9) / 10 ** digits).toFixed(digits);
 };
@@ -108,13 +109,15 @@ class Journey {
     const { exits, taken, plainMacs, timing } = this.data;
     const end = exits[taken];
     const saved = 1 - end.macs / plainMacs;
+    const speed = timing.full[1] / timing.early[1];
+    const faster = speed >= 1 ? `leaving is ${speed.toFixed(1)}${THIN}× as fast` : `leaving takes ${(1 / speed).toFixed(1)}${THIN}× as long: exits cost time too`;
     const figure = (value, small, text, title = null) => element("div", { class: "figure", title }, element("strong", {}, value, element("small", {}, small)), element("span", {}, text));
     const list = [
       saved >= 0
         ? figure(percent(saved), " saved", `of the computation: ${macs(end.macs)} of ${macs(plainMacs)} MACs`, "1 MAC = 2 FLOPs. Counted: the blocks that ran and every exit tried on the way, against the network without exits.")
         : figure(`+${percent(-saved, 1)}`, " extra", `computation: ${macs(end.macs)} instead of ${macs(plainMacs)} MACs, for exits that were tried`, "1 MAC = 2 FLOPs"),
       figure(time(timing.early[1]), " to its exit", `median of ${timing.repeats} runs, half of them in ${time(timing.early[0])} to ${time(timing.early[2])}`),
-      figure(time(timing.full[1]), " in full", `the network without exits; leaving is ${(timing.full[1] / timing.early[1]).toFixed(1)}${THIN}× as fast`),
+      figure(time(timing.full[1]), " in full", `the network without exits; ${faster}`),
     ];
     const device = element("div", { class: "figure device" }, element("strong", {}, timing.kind), element("span", {}, `${timing.device}, measured just now`));
     list.splice(1, 0, device);
@@ -141,11 +144,11 @@ class Journey {
       const meter = element("div", { class: "meter" });
       if (n < last) {
         const bound = exit.off ? "off" : exit.threshold >= 1 ? "never leaves" : `leaves from ${written(exit.threshold)}`;
-        meter.append(element("div", { class: "label", title: `${rule.label}: ${rule.formula}` }, element("span", {}, "sure ", element("b", { class: "score" }, score(exit.score))), element("span", {}, bound)));
+        meter.append(element("div", { class: "label", title: `${rule.label}: ${rule.formula}` }, element("span", {}, "sure ", element("b", { class: "score" }, score(exit.score, exit.threshold))), element("span", {}, bound)));
         const fill = element("i"), tick = element("u");
         fill.style.width = percent(exit.score, 3).replace(THIN, "");
         tick.style.left = percent(exit.threshold, 3).replace(THIN, "");
-        meter.append(element("div", { class: "track", role: "img", "aria-label": `sure ${score(exit.score)}, ${bound}` }, fill, exit.off ? null : tick));
+        meter.append(element("div", { class: "track", role: "img", "aria-label": `sure ${score(exit.score, exit.threshold)}, ${bound}` }, fill, exit.off ? null : tick));
       } else {
         meter.append(element("div", { class: "label" }, element("span", {}, "takes whatever is left")), element("div", { class: "track", style: "visibility:hidden" }));
       }
@@ -168,7 +171,7 @@ class Journey {
     this.find(".caption").textContent = `Where this image leaves for every threshold T, one for all exits (${rule.label.toLowerCase()})`;
     const bar = this.find(".bar");
     bar.replaceChildren(...strip.map(([from, to, exit]) => {
-      const part = element("div", { title: `T from ${score(from)} to ${score(to)}: exit ${exit + 1}` }, to - from > 0.07 ? `exit ${exit + 1}` : to - from > 0.02 ? `${exit + 1}` : "");
+      const part = element("div", { title: `T from ${score(from, from)} to ${score(to, to)}: exit ${exit + 1}` }, to - from > 0.07 ? `exit ${exit + 1}` : to - from > 0.02 ? `${exit + 1}` : "");
       Object.assign(part.style, { width: `${100 * (to - from)}%`, background: this.ink[exit], color: this.on[exit] });
       return part;
     }));
@@ -185,7 +188,7 @@ class Journey {
     const size = `${width}x${window.innerWidth}`;
     if (size === this.width) return;
     this.width = size;
-    this.k = (window.innerWidth >= 2900 ? 1.7 : window.innerWidth >= 2150 ? 1.25 : 1) * (this.data.present ? 1.5 : 1);
+    this.k = (window.innerWidth >= 2900 ? 1.7 : window.innerWidth >= 1800 ? 1.2 : 1) * (this.data.present ? 1.5 : 1);
     this.root.style.setProperty("--k", this.k);
     this.line(Math.max(width, this.data.exits.length * 132));
   }

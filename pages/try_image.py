@@ -1,0 +1,84 @@
+"""Try an image: a test image or a file of one's own, taken through the network to its exit."""
+
+import sys
+
+import streamlit as st
+
+from app import cache, choice, controls, journey, picker, state
+from core.analysis.sweep import route
+from core.errors import UserError
+
+zoo = cache.zoo()
+cards = zoo.explorable
+if not cards:
+    st.title("No network to try an image on yet")
+    st.text("Expected a trained early-exit network in checkpoints/DATASET/MODEL/, found none. Copy or train one there.")
+    for name, problem in zoo.problems.items():
+        st.error(f"{name}: {problem}", icon=":material/broken_image:")
+    st.stop()
+
+view = state.current_view(cards)
+card = cards[view.model]
+early = card.spec.num_early_exits
+present = state.presenting()
+
+if not present:
+    with st.container(key="controls", horizontal=True, vertical_alignment="bottom", gap="medium"):
+        controls.pick_model(zoo, view)
+        choice.pick_rule(view, card)
+        choice.pick_threshold(view, early)
+        controls.pick_device()
+
+labels = choice.test_labels(card.dataset)
+first, no_trace = 0, None
+try:
+    trace = cache.load_trace(view.model)
+    exits = route(trace.rule_scores(view.rule), view.effective(early))
+    first = choice.first_picture(exits, trace)
+except UserError as error:
+    no_trace = str(error)
+current = choice.current_picture(labels, first)
+for line in [*state.problems(), *choice.problems()]:
+    st.warning(choice.escaped(line), icon=":material/link_off:")
+
+sentence = st.empty()
+if present:
+    story_column = st.container()
+else:
+    choose_column, story_column = st.columns([0.22, 0.78], gap="large")
+    with choose_column:
+        choice.pick_file(current)
+        if labels is not None:
+            seed = choice.shuffle_controls(len(labels))
+            try:
+                if no_trace:
+                    raise UserError(no_trace)
+                selected = None if current.upload else current.row
+                picker.show(picker.payload(exits, trace, card, seed, selected), len(labels), choice.choose_row)
+            except UserError as error:
+                st.error(choice.escaped(str(error)), icon=":material/broken_image:")
+
+with story_column:
+    place = st.empty()
+    try:
+        picture = choice.load_picture(current, card, labels)
+        if picture is None:
+            choice.invite(card)
+            st.stop()
+        if "torch" not in sys.modules:
+            place.html(journey.WAITING)
+        from core.network.devices import pick_device
+
+        device = pick_device(state.current_device())
+        network, _, lock = cache.load_network(view.model, device.name)
+        with lock:
+            story, timing = journey.tell(network, card, view, picture)
+        data = journey.payload(story, timing, card, view, picture, device, present)
+    except UserError as error:
+        place.error(choice.escaped(str(error)), icon=":material/image_not_supported:")
+        st.stop()
+    with place.container():
+        journey.show(data)
+with sentence.container():
+    parts = journey.sentence(story, card, view, picture)
+    journey.show_sentence(parts, journey.below(card, picture, view), card.num_exits, present)

@@ -1,0 +1,260 @@
+"""*Try an image* as a visitor meets it: what it shows is what the executor says, and bad files get one line."""
+
+import io
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+from streamlit.testing.v1 import AppTest
+
+from core.checkpoints import Card, load_network, save_checkpoint
+from core.data.embedded import load_embedded, load_labels
+from core.data.preprocess import Preprocessing
+from core.network.executor import Policy, execute
+from core.network.registry import build_network
+from core.network.spec import NetworkSpec
+
+MAIN = str(Path(__file__).parents[2] / "app" / "main.py")
+MODEL = "mnist/eenet8"
+
+
+def open_page(**parameters: str) -> AppTest:
+    app = AppTest.from_file(MAIN, default_timeout=60)
+    app.run()
+    app.query_params.update({"model": MODEL, "rule": "probability", "t": "0.8", **parameters})
+    return app.switch_page("../pages/try_image.py").run()
+
+
+def component(app: AppTest, name: str) -> dict[str, Any] | None:
+    found = [c for c in app.get("bidi_component") if c.proto.component_name == f"eenet_{name}"]
+    return json.loads(found[0].proto.json) if found else None
+
+
+def sentence(app: AppTest) -> str:
+    return "".join(text for text, _ in component(app, "sentence")["parts"]).replace("\u202f", " ")
+
+
+def encoded(image: Image.Image, kind: str = "PNG", **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, kind, **options)
+    return buffer.getvalue()
+
+
+def calm(app: AppTest) -> None:
+    assert not app.exception
+    for shown in (*app.error, *app.warning):
+        assert "\n" not in shown.value and "Traceback" not in shown.value
+
+
+def seven(mode: str = "L", size: tuple[int, int] = (90, 120)) -> Image.Image:
+    """Dark strokes on light paper."""
+    pixels = np.full((size[1], size[0]), 240, np.uint8)
+    pixels[20:30, 15:75] = 15
+    for y in range(30, 105):
+        x = 70 - (y - 30) * 40 // 75
+        pixels[y, x - 5 : x + 5] = 15
+    return Image.fromarray(pixels).convert(mode)
+
+
+@pytest.fixture(scope="module")
+def executed() -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Exits, answers and costs that the executor gives the first 40 test images at T = 0.8."""
+    network, card = load_network(MODEL)
+    images = card.preprocessing.normalise(load_embedded("mnist")[:40])
+    found = execute(network, images, Policy("probability", (0.8,)))
+    return found.exits, found.predicted, np.array(card.cost.relative())[found.exits]
+
+
+@pytest.mark.parametrize("row", [0, 6, 17])
+def test_a_test_image_leaves_where_the_executor_says(row: int, executed) -> None:
+    app = open_page(image=str(row))
+    calm(app)
+    exits, predicted, cost = executed
+    shown = component(app, "journey")
+    assert shown["taken"] == exits[row]
+    assert shown["exits"][shown["taken"]]["top"][0][0] == str(predicted[row])
+    assert shown["exits"][shown["taken"]]["cost"] == pytest.approx(cost[row])
+    assert [exit_["executed"] for exit_ in shown["exits"]] == [n <= exits[row] for n in range(3)]
+    assert f"exit {exits[row] + 1}" in sentence(app) and f"“{predicted[row]}”" in sentence(app)
+    assert f"{100 * cost[row]:.0f} %" in sentence(app)
+    assert app.query_params["image"] == str(row)
+
+
+def test_the_first_image_is_shown_with_nothing_clicked() -> None:
+    app = AppTest.from_file(MAIN, default_timeout=60).run()
+    app.switch_page("../pages/try_image.py").run()
+    calm(app)
+    assert component(app, "journey") and component(app, "picker")["bands"]
+    timing = component(app, "journey")["timing"]
+    assert timing["repeats"] >= 3 and timing["early"][1] > 0 and timing["full"][1] > 0 and timing["device"]
+
+
+def test_threshold_rule_and_choice_are_shared_and_act_at_once() -> None:
+    app = open_page(image="5")
+    app.slider(key="try_t").set_value(1.0).run()
+    assert component(app, "journey")["taken"] == 2 and sentence(app).startswith("Goes all the way to exit 3")
+    assert app.session_state["view"].thresholds == (1.0,)
+    app.slider(key="try_t").set_value(0.0).run()
+    assert component(app, "journey")["taken"] == 0 and app.query_params["t"] == "0"
+    app.selectbox(key="try_rule").set_value("margin").run()
+    assert app.session_state["view"].rule == "margin" and component(app, "journey")["rule"]["label"] == "Margin"
+    before = component(app, "picker")["bands"]
+    app.button(key="try_shuffle").click().run()
+    assert component(app, "picker")["bands"] != before
+    app.button(key="try_random").click().run()
+    calm(app)
+    assert component(app, "journey")["image"].startswith("Test image ")
+
+
+def test_one_threshold_per_exit() -> None:
+    app = open_page(image="5", t="1,0")
+    assert component(app, "journey")["taken"] == 1
+    app.slider(key="try_t0").set_value(0.0).run()
+    assert component(app, "journey")["taken"] == 0 and app.session_state["view"].thresholds == (0.0, 0.0)
+
+
+def rotated() -> bytes:
+    exif = Image.Exif()
+    exif[0x0112] = 6  # to be turned by a quarter to the right
+    return encoded(seven("RGB").transpose(Image.Transpose.ROTATE_90), "JPEG", exif=exif, quality=95)
+
+
+def deep() -> bytes:
+    return encoded(Image.fromarray(np.asarray(seven()).astype(np.uint16) * 257))
+
+
+GOOD = {
+    "grey.png": lambda: encoded(seven()),
+    "colour.jpg": lambda: encoded(seven("RGB"), "JPEG", quality=95),
+    "alpha.png": lambda: encoded(seven("RGBA")),
+    "print.jpg": lambda: encoded(seven("CMYK"), "JPEG", quality=95),
+    "deep.png": deep,
+    "turned.jpg": rotated,
+    "moving.gif": lambda: encoded(seven(), "GIF", save_all=True, append_images=[Image.new("L", (90, 120))]),
+    "wide.webp": lambda: encoded(seven().resize((1500, 2000)), "WEBP", quality=90),
+    "small.bmp": lambda: encoded(seven().resize((15, 20)), "BMP"),
+}
+
+
+@pytest.fixture(scope="module")
+def page() -> AppTest:
+    return open_page()
+
+
+@pytest.mark.parametrize("name", GOOD)
+def test_a_file_is_taken_to_its_exit(page: AppTest, name: str) -> None:
+    page.file_uploader(key="try_file").upload(name, GOOD[name](), "image/png").run()
+    calm(page)
+    assert not page.error
+    shown = component(page, "journey")
+    assert shown["image"] == name
+    assert shown["exits"][shown["taken"]]["top"][0][0] == "7"
+    assert "inverted: the network knows bright strokes on black" in shown["seen"]["steps"]
+    assert shown["original"]["width"] < shown["original"]["height"]
+    assert "image" not in page.query_params
+    assert "Whatever the picture shows" in component(page, "sentence")["below"]
+
+
+def large() -> bytes:
+    """100 megapixels in a few kilobytes."""
+    return encoded(Image.new("1", (10_000, 10_000)))
+
+
+BAD = {
+    "nothing.png": (lambda: b"", "empty"),
+    "notes.png": (lambda: b"Dear diary, no picture today.", "no image"),
+    "cut.png": (lambda: encoded(seven())[:200], "damaged or cut-off"),
+    "huge.png": (large, "100 megapixels"),
+    "heavy.png": (lambda: b"\x89PNG\r\n\x1a\n" + bytes(40 * 2**20), "40 MB"),
+    "<b>*paper*</b>.pdf": (lambda: b"%PDF-1.7 ...", "PDF"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_a_bad_file_gets_one_line_and_the_next_one_works(page: AppTest, name: str) -> None:
+    data, expected = BAD[name]
+    page.file_uploader(key="try_file").upload(name, data(), "image/png").run()
+    calm(page)
+    assert len(page.error) == 1
+    assert expected in page.error[0].value.replace("\\", "")
+    assert "expected" in page.error[0].value and "<b>" not in page.error[0].value
+    assert component(page, "journey") is None
+    page.file_uploader(key="try_file").upload("good.png", encoded(seven()), "image/png").run()
+    assert not page.error and component(page, "journey")["image"] == "good.png"
+
+
+def test_back_to_a_test_image_and_to_the_file() -> None:
+    app = open_page()
+    app.file_uploader(key="try_file").upload("mine.png", encoded(seven()), "image/png").run()
+    app.button(key="try_random").click().run()
+    assert component(app, "journey")["image"].startswith("Test image")
+    app.button(key="try_back").click().run()
+    assert component(app, "journey")["image"] == "mine.png"
+    app.file_uploader(key="try_file").set_value(None).run()
+    calm(app)
+    assert component(app, "journey")["image"].startswith("Test image")
+
+
+def test_a_picture_unlike_the_digits_gets_an_honest_note(page: AppTest) -> None:
+    noise = np.random.default_rng(0).integers(0, 256, (200, 300, 3), dtype=np.uint8)
+    page.file_uploader(key="try_file").upload("noise.png", encoded(Image.fromarray(noise)), "image/png").run()
+    shown = component(page, "journey")
+    assert "brighter than all" in shown["note"] and "10,000 test images" in shown["note"]
+    assert shown["seen"]["steps"][0] == "colours dropped"
+
+
+@pytest.mark.parametrize(
+    ("parameters", "word"),
+    [({"image": "abc"}, "image"), ({"image": "10000"}, "image"), ({"image": "-1"}, "image"), ({"t": "nan"}, "t =")],
+)
+def test_a_wrong_link_says_one_line(parameters: dict[str, str], word: str) -> None:
+    app = open_page(**parameters)
+    calm(app)
+    assert len(app.warning) == 1 and word in app.warning[0].value.replace("\\", "")
+    assert component(app, "journey")
+
+
+def test_a_network_of_one_s_own_without_test_images(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five exits, seven classes, colour, nothing but weights and a card."""
+    spec = NetworkSpec("eenet20", 4, "pareto", "bnpool", (3, 24, 24), 7)
+    network, cost = build_network(spec)
+    card = Card(
+        title="EENet-20",
+        dataset="frogs & toads",
+        spec=spec,
+        preprocessing=Preprocessing(channels=3, size=24, mean=(0.5,) * 3, std=(0.25,) * 3),
+        class_names=("<i>frog</i>", *(f"class {n}" for n in range(6))),
+        cost=cost,
+    )
+    save_checkpoint(tmp_path / "own" / "eenet20", network, card)
+    monkeypatch.setattr("app.cache.ROOT", tmp_path)
+    app = AppTest.from_file(MAIN, default_timeout=60).run()
+    app.switch_page("../pages/try_image.py").run()
+    assert not app.exception
+    assert app.subheader[0].value == "Bring an image" and component(app, "picker") is None
+    app.file_uploader(key="try_file").upload("photo.png", encoded(seven("RGB")), "image/png").run()
+    calm(app)
+    shown = component(app, "journey")
+    assert len(shown["exits"]) == 5 and shown["seen"]["channels"] == 3 and shown["note"] is None
+    assert [block["exit"] for block in shown["blocks"]] == sorted(block["exit"] for block in shown["blocks"])
+    assert sum(block["macs"] for block in shown["blocks"]) == cost.plain_macs
+
+
+def test_no_network_at_all(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("app.cache.ROOT", tmp_path)
+    app = AppTest.from_file(MAIN, default_timeout=60).run()
+    app.switch_page("../pages/try_image.py").run()
+    assert not app.exception and app.title[0].value == "No network to try an image on yet"
+
+
+def test_labels_of_wrong_answers_are_told() -> None:
+    labels = load_labels("mnist").labels
+    network, card = load_network(MODEL)
+    images = card.preprocessing.normalise(load_embedded("mnist")[:2000])
+    found = execute(network, images, Policy("probability", (0.8,)))
+    wrong = int(np.flatnonzero(found.predicted != labels[:2000])[0])
+    app = open_page(image=str(wrong))
+    assert sentence(app).endswith(f"; in truth it is a “{labels[wrong]}”")
