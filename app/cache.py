@@ -11,7 +11,9 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from core.analysis.sweep import Sweep, exact_sweep
+from core.analysis.calibration import fit_temperatures
+from core.analysis.sweep import Sweep, exact_sweep, operating_point
+from core.analysis.thresholds import Front, per_exit_front
 from core.checkpoints import CHECKPOINTS, Card, CheckpointEntry, checkpoint_folder, checkpoint_hash, list_checkpoints
 from core.checkpoints import load_trace as read_trace
 from core.data.embedded import load_embedded, load_labels, thumbnails
@@ -142,6 +144,82 @@ def _table(weights: str, rule: str, temperatures: tuple[float, ...] | None, _tra
             bits |= flags.astype(np.uint32) << np.uint32(bit)
         columns[f"right{word}"] = bits
     return pd.DataFrame(columns)
+
+
+@st.cache_data(max_entries=64, show_spinner=False)
+def _temperatures(weights: str, _trace: Trace) -> tuple[float, ...]:
+    return fit_temperatures(_trace.tuning())
+
+
+def temperatures(name: str) -> tuple[float, ...]:
+    """One temperature per exit, fitted on the tuning part of the calibration split.
+
+    Raises:
+        UserError: no calibration trace, or one without its class table.
+    """
+    trace = load_full_trace(name, "calibration")
+    return _temperatures(trace.checkpoint_hash, trace)
+
+
+@dataclass(frozen=True)
+class TestedFront:
+    """Thresholds of their own for every exit: found on calibration, measured on test.
+
+    Args:
+        front: on calibration.
+        accuracy, relative_cost, exit_counts: on test, row by row.
+    """
+
+    front: Front
+    accuracy: np.ndarray
+    relative_cost: np.ndarray
+    exit_counts: np.ndarray
+
+
+@st.cache_resource(max_entries=32, show_spinner=False)
+def _front(
+    weights: str,
+    rule: str,
+    fitted: tuple[float, ...] | None,
+    off: tuple[int, ...],
+    points: int,
+    _calibration: Trace,
+    _test: Trace,
+) -> TestedFront:
+    active = [n not in off for n in range(_test.num_exits - 1)]
+    calibration_scores = _calibration.rule_scores(rule, fitted)
+    front = per_exit_front(calibration_scores, _calibration.correct, _calibration.relative_cost, active)
+    if len(front) > points:
+        # evenly over the cost; both ends stay
+        wanted = np.linspace(front.relative_cost[0], front.relative_cost[-1], points)
+        rows = np.unique(np.searchsorted(-front.relative_cost, -wanted).clip(0, len(front) - 1))
+        front = Front(front.thresholds[rows], front.accuracy[rows], front.relative_cost[rows])
+    scores = _test.rule_scores(rule, fitted)
+    tested = [operating_point(scores, _test.correct, _test.relative_cost, row) for row in front.thresholds]
+    return TestedFront(
+        front,
+        np.array([point.accuracy for point in tested]),
+        np.array([point.relative_cost for point in tested]),
+        np.array([point.exit_counts for point in tested]),
+    )
+
+
+def tested_front(
+    name: str, rule: str, fitted: tuple[float, ...] | None, off: tuple[int, ...], points: int = 40
+) -> TestedFront:
+    """The Pareto front of per-exit thresholds, found on calibration and measured on test.
+
+    Args:
+        fitted: temperatures, or None.
+        off: columns of exits that are switched off.
+        points: the most to keep.
+
+    Raises:
+        UserError: a trace is missing.
+    """
+    load = load_trace if fitted is None else load_full_trace
+    test = load(name, "test")
+    return _front(test.checkpoint_hash, rule, fitted, off, points, load(name, "calibration"), test)
 
 
 def component_table(trace: Trace, rule: str, temperatures: tuple[float, ...] | None = None) -> pd.DataFrame:

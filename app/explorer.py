@@ -3,15 +3,18 @@
 import json
 import math
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import streamlit as st
 
 from app import theme
+from app.cache import TestedFront
 from app.state import View, set_view
+from app.timing import Measured
 from core.analysis.rules import RULES
 from core.checkpoints import Card
 from core.network.cost import CostTable
@@ -56,8 +59,11 @@ class Axis:
     digits: int | None = None
 
 
-def cost_axis(kind: str, cost: CostTable) -> Axis:
-    """The axis of that name in `app.state.AXES`."""
+def cost_axis(kind: str, cost: CostTable, timing: Measured | None = None) -> Axis:
+    """The axis of that name in `app.state.AXES`; relative cost where milliseconds are asked for but not measured."""
+    if kind == "ms" and timing is not None:
+        label = f"milliseconds an image, one at a time, measured on {timing.device}"
+        return Axis(timing.exits, timing.full, "measured time", label)
     if kind == "macs":
         unit, name = (1e6, "million") if cost.plain_macs >= 1e6 else (1e3, "thousand")
         values = tuple(macs / unit for macs in cost.macs())
@@ -111,8 +117,9 @@ def payload(
     point: Mapping[str, Any],
     revision: int,
     plain: PlainNetwork | None = None,
-    front: Mapping[str, Any] | None = None,
-    speedup: Mapping[str, Any] | None = None,
+    front: TestedFront | None = None,
+    timing: Measured | None = None,
+    note: Mapping[str, Any] | None = None,
     present: bool = False,
 ) -> dict[str, Any]:
     """The component's data: the compact trace as a table, all else as plain JSON.
@@ -121,10 +128,11 @@ def payload(
         ValueError: a number is not finite (the component could not read it).
     """
     rule = RULES[view.rule]
-    axis = cost_axis(view.axis, card.cost)
+    axis = cost_axis(view.axis, card.cost, timing)
     label = rule.label + (" with temperature" if view.calibrated else "")
     described = {
-        "revision": f"{view.model} {view.rule} {revision}",
+        "trace": f"{trace.checkpoint_hash} {trace.split} {view.rule} {view.calibrated}",
+        "revision": revision,
         "title": card.title,
         "file": f"{view.model.replace('/', '-')}-{view.rule}",
         "split": trace.split,
@@ -139,14 +147,24 @@ def payload(
             "digits": axis.digits,
         },
         "plain": None if plain is None else {"name": plain.name, "accuracy": plain.accuracy, "n": plain.n},
-        "front": front,
-        "speedup": speedup,
+        "front": None if front is None else _drawn(front, axis, trace.n),
+        "timing": None if timing is None else asdict(timing),
+        "note": note,
         "palette": theme.palette(trace.num_exits),
         "point": dict(point),
         "present": present,
     }
     json.dumps(described, allow_nan=False)
     return {"scores": table, "view": described}
+
+
+def _drawn(front: TestedFront, axis: Axis, n: int) -> dict[str, Any]:
+    """A front as plain lists on a cost axis."""
+    return {
+        "cost": (front.exit_counts @ np.array(axis.values) / n).tolist(),
+        "accuracy": front.accuracy.tolist(),
+        "thresholds": [[float(t) for t in row] for row in front.front.thresholds],
+    }
 
 
 def returned_view(view: View, point: Any, early_exits: int) -> View:

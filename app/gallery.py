@@ -62,7 +62,9 @@ def choose_examples(exits: NDArray[np.int64], correct: NDArray[np.bool_], most: 
     return bands
 
 
-def payload(bands: list[Band], trace: Trace, card: Card, url: str, columns: int, present: bool) -> dict[str, Any]:
+def payload(
+    bands: list[Band], trace: Trace, card: Card, url: str, columns: int, most: int, present: bool
+) -> dict[str, Any]:
     """The component's data, plain JSON."""
     names = card.class_names
 
@@ -81,6 +83,7 @@ def payload(bands: list[Band], trace: Trace, card: Card, url: str, columns: int,
         ],
         "palette": theme.palette(trace.num_exits),
         "rows": 2,
+        "most": most,
         "present": present,
     }
 
@@ -97,7 +100,8 @@ def show(exits: NDArray[np.int64], trace: Trace, card: Card, present: bool = Fal
     Raises:
         UserError: the embedded images are damaged.
     """
-    bands = choose_examples(exits, trace.correct, min(24, _TILES // trace.num_exits))
+    most = max(4, min(24, _TILES // trace.num_exits))
+    bands = choose_examples(exits, trace.correct, most)
     rows = [row for band in bands for row in band.rows]
     url = ""
     if rows and cache.has_images(card.dataset):
@@ -106,7 +110,7 @@ def show(exits: NDArray[np.int64], trace: Trace, card: Card, present: bool = Fal
     else:
         st.caption(f"No test images of {card.dataset} lie in checkpoints/: counts only.")
     result = _mount(
-        key="gallery", data=payload(bands, trace, card, url, _COLUMNS, present), on_pick_change=lambda: None
+        key="gallery", data=payload(bands, trace, card, url, _COLUMNS, most, present), on_pick_change=lambda: None
     )
     return result.pick if isinstance(result.pick, int) and 0 <= result.pick < trace.n else None
 

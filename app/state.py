@@ -8,6 +8,7 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
+from urllib.parse import urlencode
 
 import numpy as np
 import streamlit as st
@@ -24,7 +25,12 @@ Start = Callable[[str, Card, str], tuple[float, ...]]
 
 PREFERRED_MODELS = ("cifar10/eenet20", "mnist/eenet20", "mnist/eenet8")
 # what the cost axis can show -> its words on the page
-AXES = {"relative": "relative cost", "macs": "MACs", "paper": "relative cost, the paper's way"}
+AXES = {
+    "relative": "relative cost",
+    "macs": "MACs",
+    "paper": "relative cost, the paper's way",
+    "ms": "measured milliseconds",
+}
 _PARAMETERS = ("model", "rule", "temperature", "t", "off", "axis", "scale")
 _LONGEST_SHOWN = 40
 DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
@@ -285,3 +291,9 @@ def presenting() -> bool:
 def current_device() -> str:
     """The device chosen for running networks: `auto`, `cuda`, `mps` or `cpu`."""
     return st.session_state.get("device", "auto")
+
+
+def link() -> str:
+    """The address of the current view, for somebody else."""
+    base = (st.context.url or "").split("?")[0]
+    return f"{base}?{urlencode(write_view(st.session_state['view']), safe='/,')}"

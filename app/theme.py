@@ -82,13 +82,19 @@ _CSS = """
   background: light-dark(#15181E, #E8ECF2) !important; border-color: light-dark(#15181E, #E8ECF2) !important;
   color: light-dark(#FFFFFF, #0E1117) !important;
 }
+.st-key-corner { position: fixed; top: 0.55rem; right: 3.6rem; z-index: 999991; width: max-content !important; }
+.st-key-corner > * { width: auto !important; min-width: max-content; flex: none !important; }
+.st-key-corner [data-testid="stSelectbox"] { width: 11.5rem; }
 .st-key-controls button[data-variant="segmented_control"] { min-height: 2.5rem; }
+@media (max-width: 900px) {
+  .st-key-corner { position: static; }
+}
 @media (max-width: 640px) {
   [data-testid="stMainBlockContainer"] { padding-left: 1rem; padding-right: 1rem; }
 }
 """
 _PRESENT_CSS = """
-[data-testid="stHeader"], .st-key-controls, .st-key-consequences_tools { display: none; }
+[data-testid="stHeader"], .st-key-controls, .st-key-corner { display: none; }
 [data-testid="stMainBlockContainer"] { padding-top: 1.5rem; }
 """
 

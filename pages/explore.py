@@ -2,72 +2,83 @@
 
 import streamlit as st
 
-from app import cache, controls, explorer, gallery, state
-from core.analysis.rules import RULES
+from app import cache, compare, controls, explorer, gallery, share, state, wish
 from core.analysis.sweep import route
 from core.errors import UserError
 
 zoo = cache.zoo()
 cards = zoo.explorable
 if not cards:
-    st.title("No network to explore yet")
-    st.text(
-        "Expected a trained early-exit network in checkpoints/DATASET/MODEL/, found none. "
-        "Copy one there, or train one: "
-        "python -m core train --dataset mnist --model eenet8 --exits 2 --out checkpoints/mnist/eenet8"
-    )
-    for name, problem in zoo.problems.items():
-        st.error(f"{name}: {problem}", icon=":material/broken_image:")
+    controls.nothing_to_explore(zoo)
     st.stop()
 
 view = state.current_view(cards)
 card = cards[view.model]
 present = state.presenting()
 for line in state.problems():
-    st.warning(line.translate({ord(c): "\\" + c for c in "\\`*_[]#<>~$:"}), icon=":material/link_off:")
+    st.warning(controls.plain_text(line), icon=":material/link_off:")
+
+
+@st.fragment(key="share")
+def sharing() -> None:
+    """The link follows the thresholds."""
+    share.control()
+
 
 if not present:
-    with st.container(key="controls", horizontal=True, vertical_alignment="bottom", gap="medium"):
+    with st.container(key="corner", horizontal=True, vertical_alignment="center", gap="small", width="content"):
+        controls.pick_device(compact=True)
+        sharing()
+        controls.present_button()
+    with st.container(key="controls", horizontal=True, vertical_alignment="bottom", gap="small"):
         controls.pick_model(zoo, view)
-        st.session_state["rule_choice"] = view.rule
-        st.segmented_control(
-            "Leave when this is high enough",
-            list(RULES),
-            key="rule_choice",
-            format_func=lambda name: RULES[name].label.lower(),
-            required=True,
-            on_change=lambda: state.choose_rule(st.session_state["rule_choice"], card),
-            help="\n\n".join(f"{rule.label}: {rule.formula}" for rule in RULES.values()),
-            width="content",
-        )
-        st.session_state["axis_choice"] = view.axis
-        st.selectbox(
-            "Cost axis",
-            list(state.AXES),
-            key="axis_choice",
-            format_func=state.AXES.__getitem__,
-            on_change=lambda: state.change_view(axis=st.session_state["axis_choice"]),
-            width=190,
-        )
+        controls.pick_rule(card, view)
+        controls.pick_axis(view)
+        wish.control(card)
 
 try:
-    trace = cache.load_trace(view.model)
+    fitted = cache.temperatures(view.model) if view.calibrated else None
+    trace = cache.load_trace(view.model) if fitted is None else cache.load_full_trace(view.model)
+    measured = controls.measured_time(view, card)
 except UserError as error:
-    st.error(str(error), icon=":material/broken_image:")
+    st.error(controls.plain_text(str(error)), icon=":material/broken_image:")
     st.stop()
-scores = trace.rule_scores(view.rule)
+scores = trace.rule_scores(view.rule, fitted)
+
+
+def released() -> None:
+    """Thresholds were let go: what depends on them follows, the explorer itself only where it gets a new front."""
+    current = st.session_state["view"]
+    parts = ["consequences"] if present else ["consequences", "share"]
+    front_now = (len(current.thresholds) > 1, current.off)
+    if front_now[0] and st.session_state.get("front_of") != front_now:
+        parts.append("explorer")
+    st.rerun(parts)
 
 
 @st.fragment(key="explorer")
 def live() -> None:
     """The part that answers at once; it does not run again when a handle is let go."""
+    current = st.session_state["view"]
+    front = None
+    if len(current.thresholds) > 1:
+        try:
+            front = cache.tested_front(current.model, current.rule, fitted, current.off)
+        except UserError:
+            front = None  # without a calibration trace there is none to show
+        st.session_state["front_of"] = (True, current.off)
+    else:
+        st.session_state.pop("front_of", None)
     explorer.show(
-        view,
+        current,
         card,
         trace,
-        cache.component_table(trace, view.rule),
-        on_release=lambda: st.rerun("consequences"),
+        cache.component_table(trace, current.rule, fitted),
+        on_release=released,
         plain=explorer.plain_counterpart(card, zoo.cards),
+        front=front,
+        timing=measured,
+        note=st.session_state.get("note"),
         present=present,
     )
 
@@ -84,3 +95,7 @@ def consequences() -> None:
 
 live()
 consequences()
+if present:
+    controls.end_presentation()
+else:
+    compare.show(zoo, view)

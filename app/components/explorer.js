@@ -30,8 +30,13 @@ const clamp = (x, low, high) => Math.min(high, Math.max(low, x));
 const sum = (values) => values.reduce((a, b) => a + b, 0);
 const thousands = (n) => n.toLocaleString("en-US");
 const macs = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)}${THIN}G` : n >= 1e6 ? `${(n / 1e6).toFixed(1)}${THIN}M` : `${(n / 1e3).toFixed(1)}${THIN}k`);
-// enough digits for the threshold to be the same float32 when it is read again
-const written = (t) => String(t);
+// a threshold as a person would write it; the exact number stands in the link and in aria-valuenow
+function written(t) {
+  const text = String(t);
+  if (text.length <= 6 || t <= 0 || t >= 1) return text;
+  const nines = Math.floor(-Math.log10(1 - t));
+  return String(Number(t.toFixed(Math.min(9, Math.max(3, nines + 2)))));
+}
 
 function element(tag, attributes = {}, text = null) {
   const node = tag.startsWith("svg:") ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
@@ -92,7 +97,7 @@ class Explorer {
   show(data) {
     const view = data.view;
     this.view = view;
-    if (data.scores !== this.table) this.read(data.scores, view);
+    if (view.trace !== this.traceKey) this.read(data.scores, view);
     if (view.revision !== this.revision) {
       this.revision = view.revision;
       this.adopt(view.point);
@@ -106,7 +111,7 @@ class Explorer {
   }
 
   read(table, view) {
-    this.table = table;
+    this.traceKey = view.trace;
     const early = view.cost.length - 1;
     const column = (name) => table.getChild(name).toArray();
     const scores = Array.from({ length: early }, (_, n) => column(`score${n}`));
@@ -359,7 +364,8 @@ class Explorer {
     const k = this.k;
     const stacked = width <= 760;
     const phone = stacked ? 1 : 0;
-    const wanted = clamp(0.53 * window.innerHeight, 400 * k, 900 * k);
+    const beside = this.view.present ? 250 : 420; // the page's head, the controls and a first look at the gallery
+    const wanted = clamp(window.innerHeight - beside * k, 400 * k, 900 * k);
     const around = (22 + 34 + 24) * k + this.early * 33 * k;
     this.barHeight = stacked ? 58 * k : clamp((wanted - around) / this.early, 34 * k, 170 * k);
     const left = this.barHeight * this.early + around;
@@ -575,6 +581,13 @@ class Explorer {
     const { front } = this.view;
     if (front) {
       add("path", { class: "front", d: `M${front.cost.map((c, i) => `${round1(X(c))} ${round1(Y(front.accuracy[i]))}`).join("L")}` });
+      front.cost.forEach((c, i) => {
+        const dot = add("circle", { class: "front-dot", cx: X(c), cy: Y(front.accuracy[i]), r: 3 * k });
+        dot.append(element("svg:title", {}, `T = ${front.thresholds[i].map(written).join(", ")}`));
+      });
+      const middle = Math.floor(front.cost.length / 2);
+      const words = label("best per exit", X(front.cost[middle]), Y(front.accuracy[middle]), { style: "fill: var(--accent)" }, [[0, -14, "middle"], [0, 24, "middle"], [0, -30, "middle"], [0, 40, "middle"]]);
+      words.append(element("svg:title", {}, "Thresholds of their own for every exit that no others beat on the calibration split, shown as they do on test. Click a point to take them."));
     }
     this.moving = {
       trail: add("path", { class: "trail" }),
@@ -825,7 +838,12 @@ class Explorer {
       [percent(1 - now.cost, 0), now.cost <= 1 ? "computation saved" : "computation saved: the exits cost more than they save"],
       [`${points < -0.05 ? "−" : points > 0.05 ? "+" : "±"}${Math.abs(points).toFixed(1)}`, "points against the full network"],
     ];
-    if (this.view.speedup) figures.push([`${this.view.speedup.value.toFixed(1)}${THIN}×`, this.view.speedup.text]);
+    const { timing, note } = this.view;
+    if (timing) {
+      const mean = sum(timing.exits.map((ms, e) => ms * now.counts[e])) / n;
+      figures.push([`${(timing.full / mean).toFixed(1)}${THIN}×`, `measured speed-up, ${mean.toFixed(1)} ms an image, one at a time, ${timing.device}`]);
+    }
+    if (note && this.noteHolds(note)) figures.push([note.title, note.text]);
     const { figures: list } = this.nodes;
     if (list.children.length !== figures.length) {
       list.replaceChildren(...figures.map(() => {
@@ -836,12 +854,18 @@ class Explorer {
     }
     figures.forEach(([number, words], i) => {
       const [strong, span] = list.children[i].children;
+      list.children[i].classList.toggle("note", Boolean(note) && number === note.title);
       if (strong.textContent !== number) strong.textContent = number;
       if (span.textContent !== words) span.textContent = words;
     });
     this.root.dataset.accuracy = now.accuracy;
     this.root.dataset.cost = now.cost;
     this.root.dataset.counts = Array.from(now.counts).join(",");
+  }
+
+  // Whether the handles still stand where a wish put them.
+  noteHolds(note) {
+    return this.values.every((t, e) => this.off[e] || Math.fround(t) === Math.fround(note.thresholds[e]));
   }
 
   tail() {
@@ -873,6 +897,7 @@ class Explorer {
       for (const name of inline) node.setAttribute(name, style.getPropertyValue(name));
       node.removeAttribute("class");
     });
+    copy.querySelectorAll("[style]").forEach((node) => node.removeAttribute("style"));
     copy.querySelectorAll('rect[fill="rgba(0, 0, 0, 0)"]').forEach((node) => node.remove());
     const k = this.k;
     const width = Number(this.svg.getAttribute("width"));

@@ -14,8 +14,12 @@ export default function mount({ data, parentElement, setTriggerValue }) {
     root.style.setProperty("--k", (width >= 2900 ? 1.7 : width >= 2150 ? 1.25 : 1) * (data.present ? 1.5 : 1));
     // two whole rows, no more
     for (const tiles of root.querySelectorAll(".tiles")) {
-      const columns = getComputedStyle(tiles).gridTemplateColumns.split(" ").length;
-      [...tiles.children].forEach((tile, i) => { tile.hidden = i >= columns * data.rows; tile.style.display = tile.hidden ? "none" : ""; });
+      const k = Number(root.style.getPropertyValue("--k"));
+      const fitting = Math.max(1, Math.floor((tiles.clientWidth + 5 * k) / ((width > 1600 ? 50 : 43) * k)));
+      const most = Math.ceil(data.most / data.rows);
+      const columns = Math.min(fitting, most);
+      tiles.style.gridTemplateColumns = `repeat(${columns}, minmax(0, 1fr))`;
+      [...tiles.children].forEach((tile, i) => { tile.style.display = i < columns * data.rows ? "" : "none"; });
     }
   };
   const { sheet } = data;
