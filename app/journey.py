@@ -337,6 +337,11 @@ def show(data: dict[str, Any]) -> None:
     _mount_journey(key="journey", data=data)
 
 
+# in place of the sentence and the journey while torch is loaded, of the same height
+WAITING_SENTENCE = (
+    '<div role="status" style="height:52px;font-size:23px;line-height:1.25;font-weight:700">'
+    "Waking the network up …</div>"
+)
 WAITING = """
 <style>
 .waiting { display: grid; gap: 22px; opacity: .9; }
@@ -347,7 +352,6 @@ WAITING = """
 .waiting .columns i { height: 190px; flex: 1; }
 .waiting p { margin: 0; font-size: 14px; }
 </style>
-<div class="waiting" role="status"><div><i></i><i></i>
-<p>Waking the network up. The first image takes a few seconds, the next ones none.</p></div>
+<div class="waiting"><div><i></i><i></i><p>The first image takes a few seconds, the next ones none.</p></div>
 <div class="rail"><i></i><i></i><i></i><i></i><i></i></div><div class="columns"><i></i><i></i><i></i></div></div>
 """

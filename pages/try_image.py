@@ -14,7 +14,7 @@ if not cards:
     st.title("No network to try an image on yet")
     st.text("Expected a trained early-exit network in checkpoints/DATASET/MODEL/, found none. Copy or train one there.")
     for name, problem in zoo.problems.items():
-        st.error(f"{name}: {problem}", icon=":material/broken_image:")
+        st.error(choice.escaped(f"{name}: {problem}"), icon=":material/broken_image:")
     st.stop()
 
 view = state.current_view(cards)
@@ -27,7 +27,8 @@ if not present:
         controls.pick_model(zoo, view)
         choice.pick_rule(view, card)
         choice.pick_threshold(view, early)
-        controls.pick_device()
+        with st.container(width=300):
+            controls.pick_device()
 
 labels = choice.test_labels(card.dataset)
 first, no_trace = 0, None
@@ -66,6 +67,7 @@ with story_column:
             choice.invite(card)
             st.stop()
         if "torch" not in sys.modules:
+            sentence.html(journey.WAITING_SENTENCE)
             place.html(journey.WAITING)
         from core.network.devices import pick_device
 
@@ -75,6 +77,8 @@ with story_column:
             story, timing = journey.tell(network, card, view, picture)
         data = journey.payload(story, timing, card, view, picture, device, present)
     except UserError as error:
+        with sentence.container():
+            journey.show_sentence([("This picture did not reach the network", None)], "", card.num_exits, present)
         place.error(choice.escaped(str(error)), icon=":material/image_not_supported:")
         st.stop()
     with place.container():

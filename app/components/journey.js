@@ -109,8 +109,10 @@ class Journey {
     const { exits, taken, plainMacs, timing } = this.data;
     const end = exits[taken];
     const saved = 1 - end.macs / plainMacs;
+    // a difference is only told where the middle halves of the two do not overlap
     const speed = timing.full[1] / timing.early[1];
-    const faster = speed >= 1 ? `leaving is ${speed.toFixed(1)}${THIN}× as fast` : `leaving takes ${(1 / speed).toFixed(1)}${THIN}× as long: exits cost time too`;
+    const faster = timing.early[2] < timing.full[0] ? `leaving is ${speed.toFixed(1)}${THIN}× as fast`
+      : timing.early[0] > timing.full[2] ? `leaving takes ${(1 / speed).toFixed(1)}${THIN}× as long, for the exits tried` : "no clear difference";
     const figure = (value, small, text, title = null) => element("div", { class: "figure", title }, element("strong", {}, value, element("small", {}, small)), element("span", {}, text));
     const list = [
       saved >= 0
@@ -131,7 +133,7 @@ class Journey {
     container.style.setProperty("--n", exits.length);
     container.replaceChildren(...exits.map((exit, n) => {
       const unrun = n > taken;
-      const state = n === taken ? (n === last ? "takes it: the last one" : "leaves here") : unrun ? "not executed, asked to compare" : exit.off ? "switched off" : "not sure enough, goes on";
+      const state = n === taken ? (n === last ? "takes it: the last one" : "leaves here") : unrun ? "not executed" : exit.off ? "switched off" : "goes on";
       const [[name, p]] = exit.top;
       const miss = exit.right === false;
       const column = element("section", { class: `exit${n === taken ? " taken" : ""}${unrun ? " unrun" : ""}`, "data-exit": n + 1, "aria-label": `Exit ${n + 1}, ${state}` });
@@ -140,7 +142,7 @@ class Journey {
         unrun ? element("small", {}, "would say") : null,
         element("span", { class: `name${miss ? " miss" : ""}`, title: name }, name),
         element("small", {}, miss ? "wrong" : exit.right ? "right" : ""));
-      column.append(element("div", { class: "head" }, element("b", {}, `Exit ${n + 1}`), element("span", { class: "state" }, state)), answer);
+      column.append(element("div", { class: "head" }, element("b", {}, `Exit ${n + 1}`), element("span", { class: "state", title: unrun ? "The image has left before. This exit was asked only to compare; its cost is not counted." : null }, state)), answer);
       const meter = element("div", { class: "meter" });
       if (n < last) {
         const bound = exit.off ? "off" : exit.threshold >= 1 ? "never leaves" : `leaves from ${written(exit.threshold)}`;

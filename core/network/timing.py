@@ -11,7 +11,7 @@ from torch import Tensor
 
 from core.network.early_exit import EarlyExitNetwork
 
-FEWEST = 3
+FEWEST = 5
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Timing:
 
 
 def time_image(
-    network: EarlyExitNetwork, image: NDArray[np.float32] | Tensor, exit: int, repeats: int = 15, budget: float = 0.1
+    network: EarlyExitNetwork, image: NDArray[np.float32] | Tensor, exit: int, repeats: int = 15, budget: float = 0.15
 ) -> Timing:
     """Times leaving at an exit against the full network, in turns, so that a busy moment hits both.
 
@@ -44,7 +44,7 @@ def time_image(
         image: preprocessed, (1, channels, h, w).
         exit: the column 0..N-1 at which it leaves.
         repeats: of each, at most.
-        budget: seconds after which no further repeat starts; three of each are always run.
+        budget: seconds after which no further repeat starts; five of each are always run.
     """
     where = next(network.parameters()).device
     start = torch.as_tensor(image)
