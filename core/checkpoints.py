@@ -276,6 +276,7 @@ def read_network(folder: Path, device: "torch.device | str" = "cpu") -> tuple["E
     """
     from safetensors.torch import load_file
 
+    from core.network.layout import fast_layout
     from core.network.registry import assemble
 
     card = read_card(folder)
@@ -296,7 +297,7 @@ def read_network(folder: Path, device: "torch.device | str" = "cpu") -> tuple["E
     weights = load_file(path)
     check_weights(network, weights, folder.name)
     network.load_state_dict(weights)
-    return network.eval().to(device), card
+    return network.eval().to(device).to(memory_format=fast_layout(network)), card
 
 
 def check_weights(network: "EarlyExitNetwork", weights: "Mapping[str, torch.Tensor]", where: str) -> None:

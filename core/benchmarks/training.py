@@ -6,10 +6,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from core.network.layout import fast_layout
 from core.network.registry import build_network
 from core.network.spec import NetworkSpec
 from core.training.losses import log_likelihood, unweighted
-from core.training.trainer import fast_layout, fast_precision
+from core.training.trainer import fast_precision
 
 BATCH = 128
 WARM_UP, STEPS = 2, 8

@@ -16,6 +16,7 @@ from tqdm import tqdm
 from core.data.datasets import ImageSet
 from core.data.preprocess import Preprocessing, is_light
 from core.network.early_exit import EarlyExitNetwork, ExitOutputs
+from core.network.layout import fast_layout
 from core.network.registry import build_network
 from core.training.augment import augment
 from core.training.losses import (
@@ -38,16 +39,6 @@ def fast_precision(device: torch.device) -> torch.dtype:
         able = torch.cpu.get_capabilities()
         return torch.bfloat16 if able.get("avx512_bf16") or able.get("amx_bf16") else torch.float32
     return torch.float32
-
-
-def fast_layout(network: nn.Module) -> torch.memory_format:
-    """channels_last where every convolution has a multiple of 16 channels, else the plain layout.
-
-    With 4 channels the CPU backward pass of channels_last writes past its buffers (torch 2.15, oneDNN, AVX2: the
-    process aborts); narrow networks gain nothing from it anyway.
-    """
-    widths = [module.out_channels for module in network.modules() if isinstance(module, nn.Conv2d)]
-    return torch.channels_last if all(width % 16 == 0 for width in widths) else torch.contiguous_format
 
 
 def channel_statistics(images: Tensor) -> tuple[tuple[float, ...], tuple[float, ...]]:
