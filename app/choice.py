@@ -15,7 +15,6 @@ from numpy.typing import NDArray
 from app import cache, state
 from app.journey import Picture, embedded_picture, uploaded_picture
 from app.state import View
-from core.analysis.rules import RULES
 from core.checkpoints import Card
 from core.data.decode import FORMATS, printable
 from core.data.embedded import load_labels
@@ -154,20 +153,6 @@ def invite(card: Card) -> None:
     )
 
 
-def pick_rule(view: View, card: Card) -> None:
-    """The exit rule, shared with the other pages."""
-    st.session_state["try_rule"] = view.rule
-    st.selectbox(
-        "Leave when this is high enough",
-        list(RULES),
-        key="try_rule",
-        format_func=lambda name: RULES[name].label,
-        on_change=lambda: state.choose_rule(st.session_state["try_rule"], card),
-        help="\n\n".join(f"{rule.label}: {rule.formula}" for rule in RULES.values()),
-        width=230,
-    )
-
-
 def pick_threshold(view: View, early: int) -> None:
     """The threshold, shared with the other pages: one for all, or one for each exit where it was set so."""
     if len(view.thresholds) == 1:
@@ -201,7 +186,7 @@ def _threshold(label: str, key: str, value: float, thresholds: Any) -> None:
         on_change=lambda: state.change_view(thresholds=thresholds(st.session_state[key])),
         help="An image leaves at the first exit whose score reaches T; at T = 1 none leaves early. "
         "Explore uses the same.",
-        width=260,
+        width=190,
     )
 
 

@@ -172,12 +172,18 @@ def honest_note(card: Card, picture: Picture) -> str | None:
     )
 
 
-def tell(network: Any, card: Card, view: View, picture: Picture) -> "tuple[Story, Timing]":
-    """The executor's story of a picture, later exits heard as well, and how long it took. Hold the network's lock."""
+def tell(
+    network: Any, card: Card, view: View, picture: Picture, fitted: tuple[float, ...] | None = None
+) -> "tuple[Story, Timing]":
+    """The executor's story of a picture, later exits heard as well, and how long it took. Hold the network's lock.
+
+    Args:
+        fitted: a temperature for each exit, or None.
+    """
     from core.network.executor import Policy, run_exit_by_exit
     from core.network.timing import time_image
 
-    policy = Policy(view.rule, view.effective(card.spec.num_early_exits) or (1.0,))
+    policy = Policy(view.rule, view.effective(card.spec.num_early_exits), fitted)
     story = run_exit_by_exit(network, picture.prepared.input, policy, card.cost, beyond=True)
     return story, time_image(network, picture.prepared.input, story.exit)
 
@@ -238,7 +244,8 @@ def below(card: Card, picture: Picture, view: View) -> str:
         if one
         else ", ".join("off" if n in view.off else f"{t:g}" for n, t in enumerate(thresholds))
     )
-    rule = f"Leaves at the first exit whose {RULES[view.rule].label.lower()} reaches T = {values}."
+    label = RULES[view.rule].label.lower() + (", with temperature," if view.calibrated else "")
+    rule = f"Leaves at the first exit whose {label} reaches T = {values}."
     if not picture.uploaded:
         return rule
     names = ", ".join(card.class_names[:10]) + (", …" if len(card.class_names) > 10 else "")
@@ -288,7 +295,7 @@ def payload(
         "exits": [exit_of(n) for n in range(last + 1)],
         "blocks": blocks_of(card),
         "plainMacs": card.cost.plain_macs,
-        "rule": {"label": rule.label, "formula": rule.formula},
+        "rule": {"label": rule.label + (" with temperature" if view.calibrated else ""), "formula": rule.formula},
         "thresholds": list(view.thresholds),
         "strip": [list(part) for part in leaves_by_threshold([v.score for v in story.verdicts], view.off)],
         "original": {

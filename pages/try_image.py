@@ -1,6 +1,7 @@
 """Try an image: a test image or a file of one's own, taken through the network to its exit."""
 
 import sys
+from dataclasses import replace
 
 import streamlit as st
 
@@ -23,21 +24,24 @@ early = card.spec.num_early_exits
 present = state.presenting()
 
 if not present:
+    with st.container(key="corner", horizontal=True, vertical_alignment="center", gap="small", width="content"):
+        controls.pick_device(compact=True)
+        controls.present_button()
     with st.container(key="controls", horizontal=True, vertical_alignment="bottom", gap="medium"):
         controls.pick_model(zoo, view)
-        choice.pick_rule(view, card)
+        controls.pick_rule(card, view)
         choice.pick_threshold(view, early)
-        with st.container(width=300):
-            controls.pick_device()
 
 labels = choice.test_labels(card.dataset)
-first, no_trace = 0, None
+first, fitted, no_trace = 0, None, None
 try:
-    trace = cache.load_trace(view.model)
-    exits = route(trace.rule_scores(view.rule), view.effective(early))
+    fitted = cache.temperatures(view.model) if view.calibrated else None
+    trace = cache.load_trace(view.model) if fitted is None else cache.load_full_trace(view.model)
+    exits = route(trace.rule_scores(view.rule, fitted), view.effective(early))
     first = choice.first_picture(exits, trace)
 except UserError as error:
     no_trace = str(error)
+    view = replace(view, calibrated=False)  # as far as this page goes: no temperatures without recorded answers
 current = choice.current_picture(labels, first)
 for line in [*state.problems(), *choice.problems()]:
     st.warning(choice.escaped(line), icon=":material/link_off:")
@@ -74,7 +78,7 @@ with story_column:
         device = pick_device(state.current_device())
         network, _, lock = cache.load_network(view.model, device.name)
         with lock:
-            story, timing = journey.tell(network, card, view, picture)
+            story, timing = journey.tell(network, card, view, picture, fitted)
         data = journey.payload(story, timing, card, view, picture, device, present)
     except UserError as error:
         with sentence.container():

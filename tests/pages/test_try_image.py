@@ -10,6 +10,7 @@ import pytest
 from PIL import Image
 from streamlit.testing.v1 import AppTest
 
+from app.cache import temperatures
 from core.checkpoints import Card, load_network, save_checkpoint
 from core.data.embedded import load_embedded, load_labels
 from core.data.preprocess import Preprocessing
@@ -99,7 +100,7 @@ def test_threshold_rule_and_choice_are_shared_and_act_at_once() -> None:
     assert app.session_state["view"].thresholds == (1.0,)
     app.slider(key="try_t").set_value(0.0).run()
     assert component(app, "journey")["taken"] == 0 and app.query_params["t"] == "0"
-    app.selectbox(key="try_rule").set_value("margin").run()
+    app.segmented_control(key="rule_choice").set_value("margin").run()
     assert app.session_state["view"].rule == "margin" and component(app, "journey")["rule"]["label"] == "Margin"
     before = component(app, "picker")["bands"]
     app.button(key="try_shuffle").click().run()
@@ -107,6 +108,21 @@ def test_threshold_rule_and_choice_are_shared_and_act_at_once() -> None:
     app.button(key="try_random").click().run()
     calm(app)
     assert component(app, "journey")["image"].startswith("Test image ")
+
+
+def test_calibrated_scores_are_the_executor_s() -> None:
+    app = open_page(image="6", temperature="1")
+    calm(app)
+    network, card = load_network(MODEL)
+    fitted = temperatures(MODEL)
+    images = card.preprocessing.normalise(load_embedded("mnist")[6:7])
+    found = execute(network, images, Policy("probability", (0.8,), fitted))
+    shown = component(app, "journey")
+    assert shown["taken"] == found.exits[0] and shown["rule"]["label"] == "Largest probability with temperature"
+    for n in range(shown["taken"] + 1):
+        assert shown["exits"][n]["score"] == pytest.approx(float(found.scores[0, n]), abs=1e-6)
+    plain = component(open_page(image="6"), "journey")
+    assert plain["exits"][0]["score"] != shown["exits"][0]["score"]
 
 
 def test_one_threshold_per_exit() -> None:
