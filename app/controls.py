@@ -44,7 +44,7 @@ def pick_model(zoo: Zoo, view: View) -> None:
         format_func=lambda name: state.model_label(name, cards[name]) if name in cards else name,
         on_change=lambda: state.choose_model(st.session_state["network"], cards),
         help=f"Could not be opened:\n\n{broken}" if broken else None,
-        width=260,
+        width="stretch",
     )
 
 

@@ -71,12 +71,12 @@ def control(card: Card) -> None:
 
     def wish_now() -> None:
         kind = st.session_state["wish_kind"]
-        value = float(st.session_state[f"wish_{kind}"])
+        value = float(st.session_state.get(f"wish_{kind}", _KINDS[kind][2]))  # another kind has no field yet
         wish = Wish(kind, value if kind == "loss" else value / 100)
         view: View = st.session_state["view"]
         try:
             fitted = cache.temperatures(view.model) if view.calibrated else None
-            changed, told = apply(wish, st.session_state["wish_per_exit"], view, fitted)
+            changed, told = apply(wish, st.session_state.get("wish_per_exit", False), view, fitted)
         except UserError as error:
             st.session_state["problems"] = [str(error)]
             return

@@ -66,9 +66,10 @@ class Explorer {
     const find = (selector) => this.root.querySelector(selector);
     this.nodes = {
       sentence: find(".sentence"), announcer: find(".announcer"), rows: find(".rows"), axis: find(".axis"), chart: find(".chart"),
-      shares: find(".shares"), figures: find(".figures"), exitsCaption: find(".exits .caption-text"), planeCaption: find(".plane .caption-text"),
+      shares: find(".shares"), rest: find(".rest"), figures: find(".figures"), exitsCaption: find(".exits .caption-text"), planeCaption: find(".plane .caption-text"),
       shared: find('[data-mode="shared"]'), each: find('[data-mode="each"]'), stretch: find(".stretch"), log: find(".log"), band: find(".band"),
     };
+    this.rest = this.nodes.rest;
     this.nodes.shared.onclick = () => this.setMode(false);
     this.nodes.each.onclick = () => this.setMode(true);
     this.nodes.stretch.onclick = () => this.change(() => { this.stretched = !this.stretched; this.rebin(); });
@@ -381,11 +382,7 @@ class Explorer {
     if (!this.built) {
       this.nodes.rows.replaceChildren();
       this.rowNodes = Array.from({ length: this.early }, (_, n) => this.buildRow(n));
-      const rest = element("div", { class: "row rest" });
-      rest.append(element("div", { class: "row-head" }));
-      rest.firstChild.append(element("strong", {}, `Exit ${this.early + 1}`), element("span", { class: "what" }));
-      this.nodes.rows.append(rest);
-      this.rest = rest;
+      this.rest.firstElementChild.replaceChildren(element("strong", {}, `Exit ${this.early + 1}`), element("span", { class: "what" }));
       this.built = true;
     }
     this.barWidth = this.nodes.rows.clientWidth;
@@ -441,14 +438,15 @@ class Explorer {
     head.append(element("strong", {}, `Exit ${n + 1}`), what, toggle);
     const bars = element("div", { class: "bars" });
     const svg = element("svg:svg", { "aria-hidden": "true" });
+    const gone = element("svg:path", { class: "gone" });
+    svg.append(gone);
     const paths = {};
-    for (const [name, classes] of [["stayRight", "stay right"], ["stayWrong", "stay wrong"], ["leaveRight", "right"], ["leaveWrong", "wrong"]]) {
+    for (const [name, classes] of [["stayRight", "stay right"], ["stayWrong", "stay wrong"], ["leaveRight", "right"], ["leaveWrong", "wrong"], ["left", "left"]]) {
       paths[name] = element("svg:path", { class: classes });
       svg.append(paths[name]);
     }
-    const gone = element("svg:path", { class: "gone" });
     const base = element("svg:line", { class: "base", x1: 0 });
-    svg.append(gone, base);
+    svg.append(base);
     const handle = element("div", { class: "handle", role: "slider", "aria-valuemin": 0, "aria-valuemax": 1, "aria-orientation": "horizontal" });
     const value = element("span", { class: "value" });
     handle.append(element("span", { class: "grip" }), value);
@@ -541,6 +539,13 @@ class Explorer {
       add("path", { class: "band", d: `M${[...up, ...down].join("L")}Z` });
     }
     const boxes = []; // where labels stand already
+    const obstacles = [...this.drawn]; // points of lines that no label should cover
+    this.oracle.forEach((p, i) => {
+      for (let part = 0; i && part <= 1; part += 0.05) {
+        const before = this.oracle[i - 1];
+        obstacles.push({ x: X(before.cost + part * (p.cost - before.cost)), y: Y(before.accuracy + part * (p.accuracy - before.accuracy)) });
+      }
+    });
     const label = (text, x, y, attributes = {}, places = [[9, 15], [9, -8], [-9, 15, "end"], [-9, -8, "end"], [0, 24, "middle"], [0, -14, "middle"]]) => {
       const long = text.length * 6.7 * k;
       const tall = 14 * k;
@@ -555,7 +560,7 @@ class Explorer {
           const h = Math.min(box.bottom, other.bottom) - Math.max(box.top, other.top);
           if (w > 0 && h > 0) clash += w * (other.weight ?? 1);
         }
-        for (const p of this.drawn) if (p.x > box.left && p.x < box.right && p.y > box.top && p.y < box.bottom) clash += 0.4;
+        for (const p of obstacles) if (p.x > box.left && p.x < box.right && p.y > box.top && p.y < box.bottom) clash += 0.4;
         if (!best || clash < best.clash - 0.01) best = { clash, dx, dy, anchor, box };
       }
       boxes.push(best.box);
@@ -566,17 +571,17 @@ class Explorer {
       const y = Y(point.accuracy);
       boxes.push({ left: x - 6 * k, right: x + 6 * k, top: y - 6 * k, bottom: y + 6 * k, weight: 3 });
     }
+    add("path", { class: "oracle", d: `M${this.oracle.map((p) => `${round1(X(p.cost))} ${round1(Y(p.accuracy))}`).join("L")}` });
+    const end = this.oracle.at(-1);
+    const oracleLabel = label("oracle", X(end.cost), Y(end.accuracy), {}, [[8, 15], [8, 4], [-8, 15, "end"]]);
+    oracleLabel.append(element("svg:title", {}, "Leaves at the first exit that is right, at exit 1 if none is: nobody can do better with these answers"));
     const { plain } = this.view;
     if (plain) {
       add("line", { class: "plain", x1: margin.left, x2: width - margin.right, y1: Y(plain.accuracy), y2: Y(plain.accuracy) });
       add("circle", { class: "plain-dot", cx: X(this.view.axis.full), cy: Y(plain.accuracy), r: 4.5 * k });
       const text = `${plain.name}, trained alike ${percent(plain.accuracy)}`;
-      label(text, margin.left, Y(plain.accuracy), {}, [[8, -7], [8, 16], [(width - margin.right - margin.left) / k - 14, -7, "end"], [(width - margin.right - margin.left) / k - 14, 16, "end"]]);
+      label(text, margin.left, Y(plain.accuracy), {}, [0.97, 0.8, 0.6, 0.45, 0].flatMap((part) => [-7, 16].map((dy) => [(part * (width - margin.right - margin.left)) / k + 8, dy, part ? "end" : "start"])));
     }
-    add("path", { class: "oracle", d: `M${this.oracle.map((p) => `${round1(X(p.cost))} ${round1(Y(p.accuracy))}`).join("L")}` });
-    const end = this.oracle.at(-1);
-    const oracleLabel = label("oracle", X(end.cost), Y(end.accuracy), {}, [[8, 15], [8, 4], [-8, 15, "end"]]);
-    oracleLabel.append(element("svg:title", {}, "Leaves at the first exit that is right, at exit 1 if none is: nobody can do better with these answers"));
     add("path", { class: "curve", d: `M${this.drawn.map((p) => `${round1(p.x)} ${round1(p.y)}`).join("L")}` });
     const { front } = this.view;
     if (front) {
@@ -724,7 +729,7 @@ class Explorer {
     for (let e = 0; e < early; e++) {
       const row = this.rowNodes[e];
       const { leaveRight, leaveWrong, stayRight, stayWrong } = this.parts[e];
-      let a = "", b = "", c = "", d = "";
+      let a = "", b = "", c = "", d = "", f = "";
       for (let bin = 0; bin < BINS; bin++) {
         const x = round1(bin * step);
         const w = round1(step - gap);
@@ -741,11 +746,14 @@ class Explorer {
         if (stayRight[bin]) b += bar(stayRight[bin]);
         if (stayWrong[bin]) c += bar(stayWrong[bin]);
         if (leaveWrong[bin]) d += bar(leaveWrong[bin]);
+        const earlier = this.totals[e][bin] - count;
+        if (earlier) f += bar(earlier);
       }
       row.paths.leaveRight.setAttribute("d", a);
       row.paths.stayRight.setAttribute("d", b);
       row.paths.stayWrong.setAttribute("d", c);
       row.paths.leaveWrong.setAttribute("d", d);
+      row.paths.left.setAttribute("d", f);
       const place = position(this.values[e], this.stretched);
       row.handle.style.left = `${100 * place}%`;
       row.handle.classList.toggle("flip", place > 0.8);

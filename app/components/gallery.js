@@ -23,6 +23,12 @@ export default function mount({ data, parentElement, setTriggerValue }) {
     }
   };
   const { sheet } = data;
+  // one short address for all tiles instead of the whole picture in each of them
+  const address = sheet.url ? URL.createObjectURL(decoded(sheet.url)) : "";
+  const old = root.dataset.sheet;
+  root.dataset.sheet = address;
+  root.style.setProperty("--sheet", address ? `url("${address}")` : "none");
+  if (old) setTimeout(() => URL.revokeObjectURL(old), 2000);
   const cell = (column, row) =>
     `${sheet.columns > 1 ? (100 * column) / (sheet.columns - 1) : 0}% ${sheet.rows > 1 ? (100 * row) / (sheet.rows - 1) : 0}%`;
   let place = 0;
@@ -51,7 +57,6 @@ export default function mount({ data, parentElement, setTriggerValue }) {
       tile.className = item.right ? "right" : "wrong";
       tile.title = tile.ariaLabel = item.text;
       tile.dataset.id = item.id;
-      tile.style.backgroundImage = `url("${sheet.url}")`;
       tile.style.backgroundSize = `${100 * sheet.columns}% ${100 * sheet.rows}%`;
       tile.style.backgroundPosition = cell(place % sheet.columns, Math.floor(place / sheet.columns));
       place++;
@@ -65,4 +70,9 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   const observer = new ResizeObserver(layout);
   observer.observe(root);
   return () => observer.disconnect();
+}
+
+function decoded(dataUrl) {
+  const bytes = Uint8Array.from(atob(dataUrl.slice(dataUrl.indexOf(",") + 1)), (character) => character.charCodeAt(0));
+  return new Blob([bytes], { type: "image/webp" });
 }

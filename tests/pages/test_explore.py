@@ -131,3 +131,33 @@ def test_explore_does_not_need_torch():
     )
     done = subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False, capture_output=True)
     assert done.returncode == 0, done.stderr.decode()[-500:]
+
+
+def test_a_wish_is_one_click():
+    at = open_page(model=MODEL, t="0.5")
+    at.radio(key="wish_kind").set_value("cost").run()
+    at.number_input(key="wish_cost").set_value(60.0).run()
+    assert not at.exception
+    view = at.session_state["view"]
+    assert view.thresholds != (0.5,)
+    assert at.query_params["t"] != "0.5"
+    assert at.session_state["note"]["title"].startswith("Wish")
+
+
+def test_calibrated_rules_are_for_probabilities_only():
+    at = open_page(model=MODEL, rule="confidence")
+    assert at.checkbox(key="calibrated_choice").disabled
+    at = open_page(model=MODEL, rule="probability")
+    at.checkbox(key="calibrated_choice").check().run()
+    assert not at.exception
+    assert at.query_params["temperature"] == "1"
+
+
+def test_comparing_opens_on_demand():
+    at = open_page(model=MODEL)
+    assert not at.get("plotly_chart")
+    at.session_state["compare_open"] = True
+    at.run()
+    assert not at.exception
+    assert len(at.get("plotly_chart")) == 1
+    assert len(at.dataframe) == 1
