@@ -1,7 +1,7 @@
 # make run opens the dashboard, make test passes the tests; both set up .venv first and reuse it.
 PYTHON ?= python3
 BIN := .venv/bin
-.PHONY: run test lint bench clean
+.PHONY: run test lint bench screenshots clean
 
 run: .venv/run
 	$(BIN)/streamlit run streamlit_app.py
@@ -18,6 +18,9 @@ bench: .venv/dev
 	$(BIN)/python -m core benchmark sweep
 	$(BIN)/python -m core benchmark inference
 	$(BIN)/python -m core benchmark page
+
+screenshots: .venv/dev
+	PYTHONPATH=. $(BIN)/python docs/screenshots.py
 
 clean:
 	rm -rf .venv
