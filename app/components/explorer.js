@@ -1,7 +1,8 @@
 // The live explorer: histograms with the threshold as a handle, the accuracy-cost plane, exit shares, sentence and figures.
 // Everything that moves under the hand is computed here; the server hears of a threshold once, when it is let go.
 import {
-  always, binTotals, float32Thresholds, makeTally, makeTrace, operatingPoint, oracle, position, route, sweep, thresholdAt,
+  always, binScores, emptyHistograms, float32Thresholds, histograms, makeTrace, operatingPoint, oracle, position, route,
+  sweep, thresholdAt,
 } from "./arithmetic.js";
 
 const BINS = 40;
@@ -127,6 +128,7 @@ class Explorer {
     this.early = early;
     this.exits = new Uint8Array(examples);
     this.alone = always(this.trace);
+    this.parts = emptyHistograms(early, BINS);
     this.built = false;
     this.trail = [];
     this.before = null;
@@ -302,8 +304,12 @@ class Explorer {
   // ---- arithmetic -------------------------------------------------------------------------------------------------------
 
   rebin() {
-    this.tally = makeTally(this.trace, BINS, this.stretched);
-    this.totals = this.trace.scores.map((_, n) => binTotals(this.trace, this.tally, n, BINS));
+    this.binned = binScores(this.trace, BINS, this.stretched);
+    this.totals = this.binned.map((index) => {
+      const total = new Int32Array(BINS);
+      for (let i = 0; i < index.length; i++) if (index[i] !== 255) total[index[i]]++;
+      return total;
+    });
   }
 
   recomputeCurve() {
@@ -320,9 +326,10 @@ class Explorer {
 
   compute() {
     const thresholds = float32Thresholds(this.values, this.off, this.early);
-    route(this.trace, thresholds, this.exits, this.tally);
+    route(this.trace, thresholds, this.exits);
     const now = operatingPoint(this.trace, this.exits);
     now.planeCost = sum(this.view.axis.values.map((value, n) => value * now.counts[n])) / this.trace.examples;
+    histograms(this.trace, this.binned, this.exits, BINS, this.parts);
     this.now = now;
   }
 
@@ -721,7 +728,7 @@ class Explorer {
     const H = this.barHeight;
     for (let e = 0; e < early; e++) {
       const row = this.rowNodes[e];
-      const { bars } = this.tally;
+      const { leaveRight, leaveWrong, stayRight, stayWrong } = this.parts[e];
       let a = "", b = "", c = "", d = "", f = "";
       for (let bin = 0; bin < BINS; bin++) {
         const x = round1(bin * step);
@@ -735,11 +742,10 @@ class Explorer {
           y = top;
           return path;
         };
-        const slot = e * this.tally.stride + bin * 4;
-        if (bars[slot]) a += bar(bars[slot]);
-        if (bars[slot + 2]) b += bar(bars[slot + 2]);
-        if (bars[slot + 3]) c += bar(bars[slot + 3]);
-        if (bars[slot + 1]) d += bar(bars[slot + 1]);
+        if (leaveRight[bin]) a += bar(leaveRight[bin]);
+        if (stayRight[bin]) b += bar(stayRight[bin]);
+        if (stayWrong[bin]) c += bar(stayWrong[bin]);
+        if (leaveWrong[bin]) d += bar(leaveWrong[bin]);
         const earlier = this.totals[e][bin] - count;
         if (earlier) f += bar(earlier);
       }
