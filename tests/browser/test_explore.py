@@ -70,10 +70,12 @@ def test_dragging_sends_nothing_and_letting_go_sends_once(tab):
 
 def test_keys_move_the_threshold_and_send_once(tab):
     tab.open(LINK)
+    tab.page.wait_for_timeout(1_000)  # the first layout is over, focus stays where it is put
     before = tab.sent
     handle(tab).focus()
     for key in ("ArrowRight", "ArrowRight", "PageUp", "ArrowLeft"):
         tab.page.keyboard.press(key)
+    tab.page.wait_for_timeout(200)  # a frame has been drawn
     assert float(handle(tab).get_attribute("aria-valuenow")) == 0.61
     assert "right for" in handle(tab).get_attribute("aria-valuetext")
     tab.page.wait_for_timeout(900)
