@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -190,20 +190,17 @@ def returned_view(view: View, point: Any, early_exits: int) -> View:
     )
 
 
-def show(
-    view: View,
-    card: Card,
-    trace: Trace,
-    table: pd.DataFrame,
-    on_release: Callable[[], None],
-    **extra: Any,
-) -> None:
-    """Draw the explorer.
+def just_released() -> bool:
+    """Whether this run was started by a handle that was let go."""
+    return bool(st.session_state.pop("released", False))
+
+
+def show(view: View, card: Card, trace: Trace, table: pd.DataFrame, **extra: Any) -> None:
+    """Draw the explorer. Thresholds that are let go become the visitor's view.
 
     Args:
         view: where the handles start.
         table: `app.cache.component_table` of the view's rule.
-        on_release: called after the view has taken the thresholds that were let go.
         extra: as in `payload`.
     """
     early = trace.num_exits - 1
@@ -211,9 +208,9 @@ def show(
     def take() -> None:
         old = st.session_state["view"]
         new = returned_view(old, st.session_state[KEY].get("point"), early)
+        st.session_state["released"] = True
         if new != old:
             set_view(new, from_outside=False)
-            on_release()
 
     revision = st.session_state.get("revision", 0)
     data = payload(view, card, trace, table, _initial_point(view), revision, **extra)

@@ -68,11 +68,23 @@ def _chosen_on(view: View) -> str:
     return "by hand"
 
 
+@st.fragment(key="share")
 def control() -> None:
-    """Link and downloads; files are made when they are asked for."""
-    view: View = st.session_state["view"]
-    file = f"{view.model.replace('/', '-')}-{view.rule}"
+    """Link and downloads, of the thresholds as they stand when the drawer is opened; files are made when asked for."""
+    drawer = st.popover(
+        "Share",
+        type="tertiary",
+        help="A link to this view, and files to take along",
+        key="share_open",
+        on_change="rerun",
+    )
+    if drawer.open:
+        with drawer:
+            _files(st.session_state["view"])
 
+
+def _files(view: View) -> None:
+    file = f"{view.model.replace('/', '-')}-{view.rule}"
     chosen_on = _chosen_on(view)  # the session is out of reach when a file is made
 
     def fitted() -> tuple[float, ...] | None:
@@ -85,26 +97,25 @@ def control() -> None:
     def make_policy() -> str:
         return policy(view, fitted(), chosen_on).to_json()
 
-    with st.popover("Share", type="tertiary", help="A link to this view, and files to take along"):
-        st.caption("This view as a link")
-        st.code(state.link(), language=None, wrap_lines=True)
-        st.download_button(
-            "The whole curve (CSV)",
-            make_curve,
-            f"{file}-curve.csv",
-            "text/csv",
-            on_click="ignore",
-            icon=":material/show_chart:",
-            width="stretch",
-        )
-        st.download_button(
-            "The operating point (policy, JSON)",
-            make_policy,
-            f"{file}-policy.json",
-            "application/json",
-            on_click="ignore",
-            icon=":material/tune:",
-            width="stretch",
-            help="`python -m core evaluate --policy FILE` runs it",
-        )
-        st.caption("The chart itself: SVG and PNG above the chart.")
+    st.caption("This view as a link")
+    st.code(state.link(), language=None, wrap_lines=True)
+    st.download_button(
+        "The whole curve (CSV)",
+        make_curve,
+        f"{file}-curve.csv",
+        "text/csv",
+        on_click="ignore",
+        icon=":material/show_chart:",
+        width="stretch",
+    )
+    st.download_button(
+        "The operating point (policy, JSON)",
+        make_policy,
+        f"{file}-policy.json",
+        "application/json",
+        on_click="ignore",
+        icon=":material/tune:",
+        width="stretch",
+        help=f"`python -m core evaluate {view.model} --policy FILE` runs it",
+    )
+    st.caption("The chart itself: SVG and PNG above the chart.")

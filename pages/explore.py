@@ -19,16 +19,10 @@ for line in state.problems():
     st.warning(controls.plain_text(line), icon=":material/link_off:")
 
 
-@st.fragment(key="share")
-def sharing() -> None:
-    """The link follows the thresholds."""
-    share.control()
-
-
 if not present:
     with st.container(key="corner", horizontal=True, vertical_alignment="center", gap="small", width="content"):
         controls.pick_device(compact=True)
-        sharing()
+        share.control()
         controls.present_button()
     with st.container(key="controls", horizontal=True, vertical_alignment="bottom", gap="small"):
         controls.pick_model(zoo, view)
@@ -46,19 +40,8 @@ except UserError as error:
 scores = trace.rule_scores(view.rule, fitted)
 
 
-def released() -> None:
-    """Thresholds were let go: what depends on them follows, the explorer itself only where it gets a new front."""
-    current = st.session_state["view"]
-    parts = ["consequences"] if present else ["consequences", "share"]
-    front_now = (len(current.thresholds) > 1, current.off)
-    if front_now[0] and st.session_state.get("front_of") != front_now:
-        parts.append("explorer")
-    st.rerun(parts)
-
-
-@st.fragment(key="explorer")
-def live() -> None:
-    """The part that answers at once; it does not run again when a handle is let go."""
+def draw_explorer() -> None:
+    """The part that answers at once; what it is given changes only where a front of per-exit thresholds comes in."""
     current = st.session_state["view"]
     front = None
     if len(current.thresholds) > 1:
@@ -66,15 +49,11 @@ def live() -> None:
             front = cache.tested_front(current.model, current.rule, fitted, current.off)
         except UserError:
             front = None  # without a calibration trace there is none to show
-        st.session_state["front_of"] = (True, current.off)
-    else:
-        st.session_state.pop("front_of", None)
     explorer.show(
         current,
         card,
         trace,
         cache.component_table(trace, current.rule, fitted),
-        on_release=released,
         plain=explorer.plain_counterpart(card, zoo.cards),
         front=front,
         timing=measured,
@@ -83,8 +62,7 @@ def live() -> None:
     )
 
 
-@st.fragment(key="consequences")
-def consequences() -> None:
+def draw_gallery() -> None:
     """What follows the thresholds once they are let go: the images behind the numbers."""
     current = st.session_state["view"]
     exits = route(scores, current.effective(trace.num_exits - 1))
@@ -93,8 +71,19 @@ def consequences() -> None:
         gallery.show_story(picked, trace, card, current, scores)
 
 
+@st.fragment(key="live")
+def live() -> None:
+    """Explorer and gallery. At first the explorer comes first; after that the gallery, which is waited for."""
+    above, below = st.container(), st.container()
+    parts = [(above, draw_explorer), (below, draw_gallery)]
+    if explorer.just_released():
+        parts.reverse()
+    for place, draw in parts:
+        with place:
+            draw()
+
+
 live()
-consequences()
 if present:
     controls.end_presentation()
 else:

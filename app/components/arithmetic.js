@@ -6,7 +6,11 @@
 //   right:  one Uint8Array per exit, the last one included; 1 where that exit's answer is right
 //   cost:   relative cost of leaving at each exit
 export function makeTrace(scores, right, cost) {
-  return { scores, right, cost, examples: right[0].length, exits: right.length };
+  const examples = right[0].length;
+  const early = scores.length;
+  const rows = new Float32Array(examples * early); // example by example: what a frame walks through
+  for (let n = 0; n < early; n++) for (let i = 0; i < examples; i++) rows[i * early + n] = scores[n][i];
+  return { scores, rows, right, cost, examples, exits: right.length };
 }
 
 // Thresholds as the comparison uses them: float32, and out of reach where an exit is switched off.
@@ -19,14 +23,30 @@ export function float32Thresholds(values, off, earlyExits) {
 }
 
 // The exit every example takes: the first whose score reaches its threshold, else the last. Fills `out`, a Uint8Array.
-export function route(trace, thresholds, out) {
-  const { scores, examples } = trace;
-  const early = scores.length;
-  out.fill(early);
-  for (let n = early - 1; n >= 0; n--) {
-    const column = scores[n];
-    const threshold = thresholds[n];
-    for (let i = 0; i < examples; i++) if (column[i] >= threshold) out[i] = n;
+// With a tally (see `makeTally`) it also counts the bars of the histograms on the way.
+export function route(trace, thresholds, out, tally = null) {
+  const { rows, examples } = trace;
+  const early = trace.scores.length;
+  if (!tally) {
+    for (let i = 0, row = 0; i < examples; i++, row += early) {
+      let n = 0;
+      while (n < early && !(rows[row + n] >= thresholds[n])) n++;
+      out[i] = n;
+    }
+    return out;
+  }
+  const { slots, bars } = tally;
+  bars.fill(0);
+  for (let i = 0, row = 0; i < examples; i++, row += early) {
+    let n = 0;
+    let base = 0;
+    while (n < early && !(rows[row + n] >= thresholds[n])) {
+      bars[base + slots[row + n] + 2]++;
+      n++;
+      base += STRIDE;
+    }
+    if (n < early) bars[base + slots[row + n]]++;
+    out[i] = n;
   }
   return out;
 }
@@ -179,40 +199,33 @@ export function thresholdAt(place, stretched) {
   return Number((1 - rest).toFixed(digits));
 }
 
-// The bin of every score; 255 for NaN. -> one Uint8Array per early exit
-export function binScores(trace, bins, stretched) {
-  return trace.scores.map((column) => {
-    const index = new Uint8Array(trace.examples);
-    for (let i = 0; i < trace.examples; i++) {
-      const score = column[i];
-      index[i] = score === score ? Math.min(bins - 1, Math.floor(position(score, stretched) * bins)) : 255;
-    }
-    return index;
-  });
-}
-
-// Who stands where at each early exit: of the examples that reach it, those that leave and those that go on, right and
-// wrong by that exit's own answer. -> one {leaveRight, leaveWrong, stayRight, stayWrong} of Int32Array(bins) per exit
-export function histograms(trace, binned, exits, bins, out) {
+// What it takes to count bars: for each example and early exit the slot it falls into, and room for the counts.
+// Of the examples that reach exit n, bars[n * STRIDE + bin * 4 + k] counts by k: 0 leaves right, 1 leaves wrong, 2 goes on
+// though right, 3 goes on wrong, right and wrong by that exit's own answer. A NaN falls into a slot that nobody draws.
+const STRIDE = 260;
+const NOWHERE = 255;
+export function makeTally(trace, bins, stretched) {
   const early = trace.scores.length;
-  for (let n = 0; n < early; n++) for (const part of Object.values(out[n])) part.fill(0);
+  const slots = new Uint8Array(trace.examples * early);
   for (let n = 0; n < early; n++) {
-    const { leaveRight, leaveWrong, stayRight, stayWrong } = out[n];
-    const index = binned[n];
+    const column = trace.scores[n];
     const right = trace.right[n];
     for (let i = 0; i < trace.examples; i++) {
-      const bin = index[i];
-      if (exits[i] < n || bin === 255) continue;
-      if (exits[i] === n) (right[i] ? leaveRight : leaveWrong)[bin]++;
-      else (right[i] ? stayRight : stayWrong)[bin]++;
+      const score = column[i];
+      const bin = score === score ? Math.min(bins - 1, Math.floor(position(score, stretched) * bins)) : -1;
+      slots[i * early + n] = bin < 0 ? NOWHERE : bin * 4 + (right[i] ? 0 : 1);
     }
   }
-  return out;
+  return { slots, bars: new Int32Array(early * STRIDE), stride: STRIDE };
 }
 
-export function emptyHistograms(earlyExits, bins) {
-  const part = () => new Int32Array(bins);
-  return Array.from({ length: earlyExits }, () => ({
-    leaveRight: part(), leaveWrong: part(), stayRight: part(), stayWrong: part(),
-  }));
+// All examples in each bin of an exit, whoever reaches it.
+export function binTotals(trace, tally, n, bins) {
+  const early = trace.scores.length;
+  const totals = new Int32Array(bins);
+  for (let i = 0; i < trace.examples; i++) {
+    const slot = tally.slots[i * early + n];
+    if (slot !== NOWHERE) totals[slot >> 2]++;
+  }
+  return totals;
 }

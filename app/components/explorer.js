@@ -1,8 +1,7 @@
 // The live explorer: histograms with the threshold as a handle, the accuracy-cost plane, exit shares, sentence and figures.
 // Everything that moves under the hand is computed here; the server hears of a threshold once, when it is let go.
 import {
-  always, binScores, emptyHistograms, float32Thresholds, histograms, makeTrace, operatingPoint, oracle, position, route,
-  sweep, thresholdAt,
+  always, binTotals, float32Thresholds, makeTally, makeTrace, operatingPoint, oracle, position, route, sweep, thresholdAt,
 } from "./arithmetic.js";
 
 const BINS = 40;
@@ -128,7 +127,6 @@ class Explorer {
     this.early = early;
     this.exits = new Uint8Array(examples);
     this.alone = always(this.trace);
-    this.parts = emptyHistograms(early, BINS);
     this.built = false;
     this.trail = [];
     this.before = null;
@@ -304,12 +302,8 @@ class Explorer {
   // ---- arithmetic -------------------------------------------------------------------------------------------------------
 
   rebin() {
-    this.binned = binScores(this.trace, BINS, this.stretched);
-    this.totals = this.binned.map((index) => {
-      const total = new Int32Array(BINS);
-      for (let i = 0; i < index.length; i++) if (index[i] !== 255) total[index[i]]++;
-      return total;
-    });
+    this.tally = makeTally(this.trace, BINS, this.stretched);
+    this.totals = this.trace.scores.map((_, n) => binTotals(this.trace, this.tally, n, BINS));
   }
 
   recomputeCurve() {
@@ -326,10 +320,9 @@ class Explorer {
 
   compute() {
     const thresholds = float32Thresholds(this.values, this.off, this.early);
-    route(this.trace, thresholds, this.exits);
+    route(this.trace, thresholds, this.exits, this.tally);
     const now = operatingPoint(this.trace, this.exits);
     now.planeCost = sum(this.view.axis.values.map((value, n) => value * now.counts[n])) / this.trace.examples;
-    histograms(this.trace, this.binned, this.exits, BINS, this.parts);
     this.now = now;
   }
 
@@ -728,7 +721,7 @@ class Explorer {
     const H = this.barHeight;
     for (let e = 0; e < early; e++) {
       const row = this.rowNodes[e];
-      const { leaveRight, leaveWrong, stayRight, stayWrong } = this.parts[e];
+      const { bars } = this.tally;
       let a = "", b = "", c = "", d = "", f = "";
       for (let bin = 0; bin < BINS; bin++) {
         const x = round1(bin * step);
@@ -742,10 +735,11 @@ class Explorer {
           y = top;
           return path;
         };
-        if (leaveRight[bin]) a += bar(leaveRight[bin]);
-        if (stayRight[bin]) b += bar(stayRight[bin]);
-        if (stayWrong[bin]) c += bar(stayWrong[bin]);
-        if (leaveWrong[bin]) d += bar(leaveWrong[bin]);
+        const slot = e * this.tally.stride + bin * 4;
+        if (bars[slot]) a += bar(bars[slot]);
+        if (bars[slot + 2]) b += bar(bars[slot + 2]);
+        if (bars[slot + 3]) c += bar(bars[slot + 3]);
+        if (bars[slot + 1]) d += bar(bars[slot + 1]);
         const earlier = this.totals[e][bin] - count;
         if (earlier) f += bar(earlier);
       }

@@ -26,10 +26,14 @@ CURVE = """(a, {scores, right, cost, off}) => {
 BARS = """(a, {scores, right, cost, thresholds, off, stretched}) => {
   const trace = a.makeTrace(scores.map((c) => Float32Array.from(c)), right.map((c) => Uint8Array.from(c)), cost);
   const exits = new Uint8Array(trace.examples);
-  a.route(trace, a.float32Thresholds(thresholds, off, scores.length), exits);
-  const parts = a.emptyHistograms(scores.length, 40);
-  a.histograms(trace, a.binScores(trace, 40, stretched), exits, 40, parts);
-  return parts.map((p) => Object.fromEntries(Object.entries(p).map(([k, v]) => [k, v.reduce((s, x) => s + x, 0)])));
+  const tally = a.makeTally(trace, 40, stretched);
+  a.route(trace, a.float32Thresholds(thresholds, off, scores.length), exits, tally);
+  return scores.map((_, n) => {
+    const sums = [0, 0, 0, 0];
+    for (let slot = 0; slot < 160; slot++) sums[slot % 4] += tally.bars[n * tally.stride + slot];
+    const total = a.binTotals(trace, tally, n, 40).reduce((s, x) => s + x, 0);
+    return {leaveRight: sums[0], leaveWrong: sums[1], stayRight: sums[2], stayWrong: sums[3], total};
+  });
 }"""
 
 
@@ -124,6 +128,7 @@ def test_bars_hold_every_example_that_reaches_an_exit_once(script, stretched):
         assert parts["leaveWrong"] == (leaves & ~right).sum()
         assert parts["stayRight"] == (goes_on & right).sum()
         assert parts["stayWrong"] == (goes_on & ~right).sum()
+        assert parts["total"] == len(exits)
 
 
 def test_places_on_the_axis_and_thresholds_agree(script):
