@@ -1,6 +1,7 @@
 """What is read or computed once and shared by all visitors: read-only, keyed by the hash of the weights."""
 
 import base64
+import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -112,9 +113,17 @@ def _trace(name: str, split: str, weights: str, stamp: int, small: bool) -> Trac
     return read_trace(name, split, ROOT, small=small)
 
 
+def fingerprint(trace: Trace) -> str:
+    """A hash of a trace's contents: what everything computed from it is kept under."""
+    digest = hashlib.blake2b(f"{trace.checkpoint_hash} {trace.split}".encode(), digest_size=16)
+    for array in (trace.ids, trace.labels, trace.predicted, trace.confidence, trace.relative_cost):
+        digest.update(np.ascontiguousarray(array))
+    return digest.hexdigest()
+
+
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _sweep(
-    weights: str, rule: str, temperatures: tuple[float, ...] | None, off: tuple[int, ...], _trace: Trace
+    key: str, rule: str, temperatures: tuple[float, ...] | None, off: tuple[int, ...], _trace: Trace
 ) -> Sweep:
     scores = switched_off(_trace.rule_scores(rule, temperatures), off)
     return exact_sweep(scores, _trace.correct, _trace.relative_cost)
@@ -122,7 +131,7 @@ def _sweep(
 
 def sweep(trace: Trace, rule: str, temperatures: tuple[float, ...] | None = None, off: tuple[int, ...] = ()) -> Sweep:
     """The exact curve of a rule on a trace, with some exits switched off."""
-    return _sweep(f"{trace.checkpoint_hash}-{trace.split}", rule, temperatures, off, trace)
+    return _sweep(fingerprint(trace), rule, temperatures, off, trace)
 
 
 def switched_off(scores: np.ndarray, off: tuple[int, ...]) -> np.ndarray:
@@ -135,7 +144,7 @@ def switched_off(scores: np.ndarray, off: tuple[int, ...]) -> np.ndarray:
 
 
 @st.cache_resource(max_entries=16, show_spinner=False)
-def _table(weights: str, rule: str, temperatures: tuple[float, ...] | None, _trace: Trace) -> pd.DataFrame:
+def _table(key: str, rule: str, temperatures: tuple[float, ...] | None, _trace: Trace) -> pd.DataFrame:
     scores = _trace.rule_scores(rule, temperatures)
     columns: dict[str, Any] = {f"score{n}": scores[:, n] for n in range(_trace.num_exits - 1)}
     for word in range(-(-_trace.num_exits // 32)):
@@ -147,7 +156,7 @@ def _table(weights: str, rule: str, temperatures: tuple[float, ...] | None, _tra
 
 
 @st.cache_data(max_entries=64, show_spinner=False)
-def _temperatures(weights: str, _trace: Trace) -> tuple[float, ...]:
+def _temperatures(key: str, _trace: Trace) -> tuple[float, ...]:
     return fit_temperatures(_trace.tuning())
 
 
@@ -158,7 +167,7 @@ def temperatures(name: str) -> tuple[float, ...]:
         UserError: no calibration trace, or one without its class table.
     """
     trace = load_full_trace(name, "calibration")
-    return _temperatures(trace.checkpoint_hash, trace)
+    return _temperatures(fingerprint(trace), trace)
 
 
 @dataclass(frozen=True)
@@ -178,7 +187,7 @@ class TestedFront:
 
 @st.cache_resource(max_entries=32, show_spinner=False)
 def _front(
-    weights: str,
+    key: str,
     rule: str,
     fitted: tuple[float, ...] | None,
     off: tuple[int, ...],
@@ -218,13 +227,14 @@ def tested_front(
         UserError: a trace is missing.
     """
     load = load_trace if fitted is None else load_full_trace
-    test = load(name, "test")
-    return _front(test.checkpoint_hash, rule, fitted, off, points, load(name, "calibration"), test)
+    calibration, test = load(name, "calibration"), load(name, "test")
+    key = fingerprint(calibration) + fingerprint(test)
+    return _front(key, rule, fitted, off, points, calibration, test)
 
 
 def component_table(trace: Trace, rule: str, temperatures: tuple[float, ...] | None = None) -> pd.DataFrame:
     """The compact trace for the explorer: a float32 column of scores per early exit, right answers as bits."""
-    return _table(f"{trace.checkpoint_hash}-{trace.split}", rule, temperatures, trace)
+    return _table(fingerprint(trace), rule, temperatures, trace)
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)

@@ -2,11 +2,13 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-
-import plotly.graph_objects as go
+from typing import TYPE_CHECKING
 
 from app import theme
 from core.analysis.sweep import Sweep
+
+if TYPE_CHECKING:
+    import plotly.graph_objects as go
 
 # Okabe-Ito without its vermilion, which means "wrong" here; legible on light and dark
 _LINES = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#8C8C8C", "#B8A100")
@@ -34,13 +36,15 @@ class Curve:
     dash: int
 
 
-def compare_curves(curves: Sequence[Curve], axis: str, scheme: str = "light") -> go.Figure:
+def compare_curves(curves: Sequence[Curve], axis: str, scheme: str = "light") -> "go.Figure":
     """Several curves in the accuracy-cost plane: colour tells the network, dashes the rule.
 
     Args:
         axis: title of the cost axis.
         scheme: `light` or `dark`.
     """
+    import plotly.graph_objects as go  # a second or two that the first page need not wait for
+
     figure = go.Figure()
     tokens = theme.TOKENS[scheme]
     for curve in curves:

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import streamlit as st
 
-from app import theme
+from app import cache, theme
 from app.cache import TestedFront
 from app.state import View, set_view
 from app.timing import Measured
@@ -131,7 +131,7 @@ def payload(
     axis = cost_axis(view.axis, card.cost, timing)
     label = rule.label + (" with temperature" if view.calibrated else "")
     described = {
-        "trace": f"{trace.checkpoint_hash} {trace.split} {view.rule} {view.calibrated}",
+        "trace": f"{cache.fingerprint(trace)} {view.rule} {view.calibrated}",
         "revision": revision,
         "title": card.title,
         "file": f"{view.model.replace('/', '-')}-{view.rule}",

@@ -409,6 +409,7 @@ class Explorer {
       row.handle.setAttribute("aria-hidden", String(!active));
       row.handle.setAttribute("aria-label", this.each ? `Threshold of exit ${n + 1}` : "Threshold of all exits");
     });
+    this.nodes.shared.parentElement.style.display = this.early > 1 ? "" : "none";
     this.nodes.shared.setAttribute("aria-checked", String(!this.each));
     this.nodes.each.setAttribute("aria-checked", String(this.each));
     this.nodes.stretch.setAttribute("aria-pressed", String(this.stretched));

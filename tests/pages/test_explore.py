@@ -5,12 +5,15 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
 from app import cache
+from core.analysis.rules import RULES
 from core.checkpoints import CHECKPOINTS
+from core.trace import Trace
 
 ROOT = Path(__file__).parents[2]
 MODEL = "mnist/eenet8"
@@ -161,3 +164,24 @@ def test_comparing_opens_on_demand():
     assert not at.exception
     assert len(at.get("plotly_chart")) == 1
     assert len(at.dataframe) == 1
+
+
+def replace_trace(folder, split, change):
+    """Write a changed trace of the checkpoint's own weights."""
+    trace = Trace.load(folder / f"trace-{split}.npz")
+    change(trace).save(folder / f"trace-{split}.npz")
+
+
+def test_a_trace_without_examples_is_a_page(checkpoints):
+    for split in ("test", "calibration"):
+        replace_trace(checkpoints / MODEL, split, lambda trace: trace.select(np.zeros(0, np.int64)))
+    at = open_page()
+    assert not at.exception
+
+
+def test_one_example_of_one_class_is_a_page(checkpoints):
+    for split in ("test", "calibration"):
+        replace_trace(checkpoints / MODEL, split, lambda trace: trace.select(np.zeros(1, np.int64)))
+    for rule in RULES:
+        at = open_page(model=MODEL, rule=rule, t="0.5,0.5")
+        assert not at.exception and not lines(at)
