@@ -33,6 +33,10 @@ if not present:
 try:
     fitted = cache.temperatures(view.model) if view.calibrated else None
     trace = cache.load_trace(view.model) if fitted is None else cache.load_full_trace(view.model)
+    if trace.n == 0:
+        raise UserError(
+            f"expected examples in the test trace of {view.model}, got none: run `python -m core trace {view.model}`"
+        )
     measured = controls.measured_time(view, card)
 except UserError as error:
     st.error(controls.plain_text(str(error)), icon=":material/broken_image:")

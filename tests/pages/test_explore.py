@@ -177,6 +177,8 @@ def test_a_trace_without_examples_is_a_page(checkpoints):
         replace_trace(checkpoints / MODEL, split, lambda trace: trace.select(np.zeros(0, np.int64)))
     at = open_page()
     assert not at.exception
+    (error,) = at.error
+    assert "got none" in error.value
 
 
 def test_one_example_of_one_class_is_a_page(checkpoints):
