@@ -122,9 +122,7 @@ def fingerprint(trace: Trace) -> str:
 
 
 @st.cache_resource(max_entries=32, show_spinner=False)
-def _sweep(
-    key: str, rule: str, temperatures: tuple[float, ...] | None, off: tuple[int, ...], _trace: Trace
-) -> Sweep:
+def _sweep(key: str, rule: str, temperatures: tuple[float, ...] | None, off: tuple[int, ...], _trace: Trace) -> Sweep:
     scores = switched_off(_trace.rule_scores(rule, temperatures), off)
     return exact_sweep(scores, _trace.correct, _trace.relative_cost)
 
