@@ -16,6 +16,7 @@ lint: .venv/dev
 
 bench: .venv/dev
 	$(BIN)/python -m core benchmark sweep
+	$(BIN)/python -m core benchmark thresholds
 	$(BIN)/python -m core benchmark inference
 	$(BIN)/python -m core benchmark page
 

@@ -3,6 +3,7 @@
 import argparse
 import json
 import sys
+from dataclasses import fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--method", choices=("alive", "end-to-end", "two-stage"), help="overrides the recipe's")
     parser.add_argument("--cost-weight", type=float, default=1.0, metavar="W", help="lambda (1)")
     parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--optimizer", choices=("muon", "sgd", "adam"))
     parser.add_argument("--learning-rate", type=float)
+    parser.add_argument("--head-learning-rate", type=float)
     parser.add_argument("--batch-size", type=int)
     parser.add_argument("--confidence-input", choices=("features", "features+answer"))
     parser.add_argument(
@@ -64,7 +67,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     from core.data.datasets import load_images
     from core.network.devices import pick_device
     from core.training.pipeline import train
-    from core.training.recipe import PRESETS
+    from core.training.recipe import PRESETS, Recipe
 
     device = pick_device(arguments.device)
     training = load_images(
@@ -80,12 +83,11 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         training.images.shape[1:],
         len(training.class_names),
     )
-    changes: dict[str, Any] = {
-        name: getattr(arguments, name)
-        for name in ("loss", "method", "cost_weight", "epochs", "learning_rate", "batch_size", "resolution", "seed")
-        if getattr(arguments, name) is not None
-    }
+    names = {field.name for field in fields(Recipe)} - {"dataset", "network"}
+    changes = {name: value for name, value in vars(arguments).items() if name in names and value is not None}
     recipe = PRESETS[arguments.recipe](arguments.dataset, spec, **changes)
+    if arguments.confidence_input:
+        recipe = replace(recipe, network=replace(recipe.network, confidence_input=arguments.confidence_input))
 
     def report(line: dict[str, Any]) -> None:
         print(json.dumps(line), file=sys.stderr)

@@ -27,8 +27,10 @@ class Recipe:
             `end-to-end`: the paper's way, `loss` alone trains everything.
             `two-stage`: `unweighted` for half of the epochs, then `fused`.
         early_exit_weight: weight of each early exit's cross-entropy in `unweighted` (1 in the paper).
-        optimizer: `sgd` (Nesterov momentum 0.9, one-cycle learning rate) or `adam` (constant learning rate).
-        learning_rate: its peak.
+        optimizer: `muon` (see `core.training.muon`) or `sgd` (Nesterov momentum 0.9), both with a one-cycle learning
+            rate, or `adam` (constant learning rate).
+        learning_rate: its peak; for `muon` the share of their length by which filters turn in a step.
+        head_learning_rate: the peak for what is no filter under `muon`: BatchNorm, linear layers, biases.
         weight_decay: on convolution and linear weights, not on BatchNorm and biases.
         augmentation: `none`, `shift` (up to 2 pixels, digits) or `crop-flip` (4 pixels and mirroring, photos).
         resolution: pairs (share of epochs, side in pixels); early epochs on smaller images cost less. Empty: full size.
@@ -43,8 +45,9 @@ class Recipe:
     method: str = "alive"
     early_exit_weight: float = 0.25
     batch_size: int = 128
-    optimizer: str = "sgd"
-    learning_rate: float = 0.2
+    optimizer: str = "muon"
+    learning_rate: float = 0.03
+    head_learning_rate: float = 0.1
     weight_decay: float = 5e-4
     augmentation: str = "crop-flip"
     resolution: tuple[tuple[float, int], ...] = ()
@@ -56,7 +59,7 @@ class Recipe:
             ("loss", LOSSES),
             ("method", METHODS),
             ("augmentation", AUGMENTATIONS),
-            ("optimizer", ("sgd", "adam")),
+            ("optimizer", ("muon", "sgd", "adam")),
         ):
             if getattr(self, name) not in choices:
                 raise UserError(f"expected {name} among {', '.join(choices)}, got {getattr(self, name)!r}")
@@ -65,8 +68,9 @@ class Recipe:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"expected {name} of 1 or more, got {getattr(self, name)}")
-        if not (math.isfinite(self.learning_rate) and self.learning_rate > 0):
-            raise UserError(f"expected a learning rate above 0, got {self.learning_rate}")
+        for rate in (self.learning_rate, self.head_learning_rate):
+            if not (math.isfinite(rate) and rate > 0):
+                raise UserError(f"expected a learning rate above 0, got {rate}")
         if self.resolution and self.network.exit_type == "plain" and self.network.num_early_exits:
             raise UserError("expected exit type pool or bnpool with smaller images, got plain: its heads have one size")
 
@@ -97,13 +101,13 @@ class Recipe:
 
 
 def default_recipe(dataset: str, network: NetworkSpec, **changes: Any) -> Recipe:
-    """The recipe that trains well: every exit alive, one-cycle SGD; digits are shifted, photos cropped and mirrored."""
+    """The recipe that trains well: every exit alive, one-cycle Muon; digits are shifted, photos cropped."""
     base = Recipe(
         dataset,
         network,
         augmentation="shift" if network.input_shape[0] == 1 else "crop-flip",
         # flattened heads have thousands of inputs: at 0.2 they diverge
-        learning_rate=0.05 if network.exit_type == "plain" and network.num_early_exits else 0.2,
+        head_learning_rate=0.05 if network.exit_type == "plain" and network.num_early_exits else 0.1,
     )
     return replace(base, **changes)
 

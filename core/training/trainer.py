@@ -27,6 +27,7 @@ from core.training.losses import (
     tagged,
     unweighted,
 )
+from core.training.muon import Muon
 from core.training.recipe import Recipe
 from core.training.state import Progress, load_state, save_state
 
@@ -60,22 +61,38 @@ def preprocessing_of(data: ImageSet) -> Preprocessing:
 
 
 def make_optimizer(network: nn.Module, recipe: Recipe) -> torch.optim.Optimizer:
-    """SGD or Adam over two groups: matrices and filters decay, BatchNorm and biases do not."""
+    """The recipe's optimizer; each group knows its peak rate as `peak`. BatchNorm and biases do not decay."""
     parameters = list(network.parameters())
+    filters = [p for p in parameters if p.ndim == 4]
+    matrices = [p for p in parameters if p.ndim == 2]
+    vectors = [p for p in parameters if p.ndim <= 1]
+    if recipe.optimizer == "muon":
+        rate = recipe.head_learning_rate
+        return Muon(
+            [
+                {"params": filters, "filters": True, "lr": recipe.learning_rate, "peak": recipe.learning_rate},
+                {"params": matrices, "weight_decay": recipe.weight_decay, "lr": rate, "peak": rate},
+                {"params": vectors, "lr": rate, "peak": rate},
+            ]
+        )
+    rate = recipe.learning_rate
     groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": recipe.weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
+        {"params": [*filters, *matrices], "weight_decay": recipe.weight_decay, "peak": rate},
+        {"params": vectors, "weight_decay": 0.0, "peak": rate},
     ]
     if recipe.optimizer == "adam":
-        return torch.optim.Adam(groups, lr=recipe.learning_rate)
-    return torch.optim.SGD(groups, lr=recipe.learning_rate, momentum=0.9, nesterov=True)
+        return torch.optim.Adam(groups, lr=rate)
+    return torch.optim.SGD(groups, lr=rate, momentum=0.9, nesterov=True)
 
 
-def learning_rate(recipe: Recipe, progress: float) -> float:
-    """Learning rate at a share 0..1 of the training: up over the first tenth, down a line to 0; constant for Adam."""
+def schedule(recipe: Recipe, progress: float) -> float:
+    """Share of the peak learning rate at a share 0..1 of the training: up over the first tenth, down a line to 0.
+
+    Adam's rate is constant.
+    """
     if recipe.optimizer == "adam":
-        return recipe.learning_rate
-    return recipe.learning_rate * min(progress / 0.1, (1 - progress) / 0.9)
+        return 1.0
+    return min(progress / 0.1, (1 - progress) / 0.9)
 
 
 def training_loss(recipe: Recipe, epoch: int) -> str:
@@ -178,7 +195,7 @@ def train_network(
         )
         for step, index in enumerate(batches):
             for group in optimizer.param_groups:
-                group["lr"] = learning_rate(recipe, (epoch + step / steps) / recipe.epochs)
+                group["lr"] = group["peak"] * schedule(recipe, (epoch + step / steps) / recipe.epochs)
             x = torch.from_numpy(normalise(augment(images[index], recipe.augmentation, generator).numpy())).to(device)
             if side is not None:
                 x = F.interpolate(x, size=(side, side), mode="bilinear", antialias=True)

@@ -14,7 +14,7 @@ from core.training.augment import augment, shift
 from core.training.losses import LOSSES
 from core.training.recipe import Recipe, default_recipe, paper_recipe
 from core.training.state import HISTORY_FILE, STATE_FILE
-from core.training.trainer import channel_statistics, learning_rate, train_network
+from core.training.trainer import channel_statistics, schedule, train_network
 
 TINY = NetworkSpec("eenet8", 2, "pareto", "pool", (1, 12, 12), 3)
 CPU = torch.device("cpu")
@@ -44,7 +44,13 @@ class KilledError(Exception):
 
 
 @pytest.mark.parametrize(
-    "changes", [{}, {"optimizer": "adam", "learning_rate": 1e-3}, {"method": "end-to-end", "loss": "tagged"}]
+    "changes",
+    [
+        {},
+        {"optimizer": "sgd"},
+        {"optimizer": "adam", "learning_rate": 1e-3},
+        {"method": "end-to-end", "loss": "tagged"},
+    ],
 )
 def test_a_killed_training_goes_on_to_the_same_weights(stripes, tmp_path, changes):
     recipe = tiny_recipe(**changes)
@@ -105,8 +111,9 @@ def test_small_images_come_first():
 
 
 def test_the_learning_rate_rises_and_falls():
-    recipe = tiny_recipe(learning_rate=0.9)
-    assert [learning_rate(recipe, x) for x in (0.0, 0.05, 0.1, 0.55, 1.0)] == pytest.approx([0, 0.45, 0.9, 0.45, 0])
+    recipe = tiny_recipe()
+    assert [schedule(recipe, x) for x in (0.0, 0.05, 0.1, 0.55, 1.0)] == pytest.approx([0, 0.5, 1, 0.5, 0])
+    assert schedule(tiny_recipe(optimizer="adam"), 0.9) == 1
 
 
 def test_shifts_move_each_image_by_itself():
