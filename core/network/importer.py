@@ -108,7 +108,7 @@ def import_reference(
     check_weights(network, renamed, path.name)
     network.load_state_dict(renamed)
     card = Card(
-        title=f"{display_name(found_model, early)} (imported)",
+        title=f"{display_name(spec)} (imported)",
         dataset=name,
         spec=spec,
         preprocessing=preprocessing,
@@ -173,7 +173,7 @@ def _placement(
     model: str, shape: tuple[int, int, int], num_classes: int, exit_after: tuple[int, ...], wanted: str | None
 ) -> str:
     """The placement that puts exits after these blocks: the wanted one, or the first that does."""
-    chain = BACKBONES[model](shape[0], num_classes)
+    chain = BACKBONES[model](NetworkSpec(model, 0, "pareto", "pool", shape, num_classes))
     macs, feature_map = chain_macs(chain.blocks, torch.zeros(1, *shape))
     neck_macs, vector = chain_macs([chain.neck], feature_map)
     total = sum(macs) + neck_macs[0] + count_macs(chain.classifier, vector)

@@ -13,21 +13,45 @@ from core.network.early_exit import EarlyExitNetwork
 from core.network.eenet8 import eenet8
 from core.network.placement import place_exits
 from core.network.resnet import resnet_6n2
-from core.network.spec import SMALL_RESNET_DEPTHS, NetworkSpec
+from core.network.spec import SMALL_RESNET_DEPTHS, TORCHVISION_MODELS, NetworkSpec, plain_name
 
 __all__ = ["BACKBONES", "NetworkSpec", "assemble", "build_network", "display_name"]
 
-# name of the early-exit network -> (input_channels, num_classes) -> chain
-BACKBONES: dict[str, Callable[[int, int], Chain]] = {
-    "eenet8": eenet8,
-    **{f"eenet{depth}": partial(resnet_6n2, depth) for depth in SMALL_RESNET_DEPTHS},
+
+def _small_resnet(depth: int, spec: NetworkSpec) -> Chain:
+    return resnet_6n2(depth, spec.input_shape[0], spec.num_classes)
+
+
+def _torchvision_chain(spec: NetworkSpec) -> Chain:
+    from core.network import torchvision_backbones as families
+
+    options = (spec.input_shape[0], spec.num_classes, spec.stem == "small", spec.width)
+    plain = plain_name(spec.model)
+    if plain.startswith("mobilenet"):
+        return families.torchvision_mobilenet(plain, *options)
+    family, depth = re.fullmatch(r"([a-z]+)(\d+)", plain).groups()  # type: ignore[union-attr]
+    build = families.torchvision_resnet if family == "resnet" else families.torchvision_vgg
+    return build(int(depth), *options)
+
+
+# name of the early-exit network -> its backbone; torchvision is imported when one of its own is asked for
+BACKBONES: dict[str, Callable[[NetworkSpec], Chain]] = {
+    "eenet8": lambda spec: eenet8(spec.input_shape[0], spec.num_classes),
+    **{f"eenet{depth}": partial(_small_resnet, depth) for depth in SMALL_RESNET_DEPTHS},
+    **dict.fromkeys(TORCHVISION_MODELS, _torchvision_chain),
 }
+_FAMILIES = {"resnet": "ResNet", "vgg": "VGG", "mobilenet": "MobileNet"}
 
 
-def display_name(model: str, num_early_exits: int) -> str:
-    """`EENet-20`, or `ResNet-20` for the plain network."""
-    depth = re.sub(r"\D", "", model)
-    return f"EENet-{depth}" if num_early_exits else f"ResNet-{depth}"
+def display_name(spec: NetworkSpec) -> str:
+    """`EENet-20`, `ResNet-20` for the plain network; `EE-VGG-16, width 0.25`."""
+    family, rest = re.fullmatch(r"([a-z]+?)_?(v?\d.*)", plain_name(spec.model)).groups()  # type: ignore[union-attr]
+    name = f"{_FAMILIES[family]}{'' if family == 'mobilenet' else '-'}{rest.replace('_', ' ').upper()}"
+    if family == "mobilenet":
+        name = name.replace(" SMALL", " small").replace(" LARGE", " large")
+    if spec.num_early_exits:
+        name = name.replace("ResNet", "EENet") if family == "resnet" else f"EE-{name}"
+    return name + (f", width {spec.width:g}" if spec.width != 1 else "")
 
 
 def build_network(spec: NetworkSpec) -> tuple[EarlyExitNetwork, CostTable]:
@@ -35,7 +59,7 @@ def build_network(spec: NetworkSpec) -> tuple[EarlyExitNetwork, CostTable]:
 
     Weights come from torch's global random state: seed it first where they matter.
     """
-    chain = BACKBONES[spec.model](spec.input_shape[0], spec.num_classes)
+    chain = BACKBONES[spec.model](spec)
     block_macs, feature_map = chain_macs(chain.blocks, torch.zeros(1, *spec.input_shape))
     neck_macs, vector = chain_macs([chain.neck], feature_map)
     final_macs = neck_macs[0] + count_macs(chain.classifier, vector)
@@ -54,7 +78,7 @@ def assemble(spec: NetworkSpec, exit_after: Sequence[int]) -> EarlyExitNetwork:
     Args:
         exit_after: for each early exit the index of the block it follows.
     """
-    return _with_exits(BACKBONES[spec.model](spec.input_shape[0], spec.num_classes), exit_after, spec)
+    return _with_exits(BACKBONES[spec.model](spec), exit_after, spec)
 
 
 def _with_exits(chain: Chain, exit_after: Sequence[int], spec: NetworkSpec) -> EarlyExitNetwork:

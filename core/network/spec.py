@@ -1,13 +1,24 @@
 """What a network is, as data: enough to build it, and readable without torch."""
 
-from dataclasses import asdict, dataclass, fields
+from dataclasses import MISSING, asdict, dataclass, fields
 from typing import Any
 
 from core.errors import UserError
 from core.network.placement import PLACEMENTS
 
 SMALL_RESNET_DEPTHS = (20, 32, 44, 56, 110)  # 6n + 2 layers
-MODELS = ("eenet8", *(f"eenet{depth}" for depth in SMALL_RESNET_DEPTHS))
+TORCHVISION_RESNET_DEPTHS = (18, 34, 50, 101, 152)
+VGG_DEPTHS = (11, 13, 16, 19)
+MOBILENETS = ("mobilenet_v2", "mobilenet_v3_small", "mobilenet_v3_large")
+SMALL_IMAGE_MODELS = ("eenet8", *(f"eenet{depth}" for depth in SMALL_RESNET_DEPTHS))
+TORCHVISION_MODELS = (
+    *(f"eenet{depth}" for depth in TORCHVISION_RESNET_DEPTHS),
+    *(f"eevgg{depth}" for depth in VGG_DEPTHS),
+    *(f"ee{name}" for name in MOBILENETS),
+)
+MODELS = SMALL_IMAGE_MODELS + TORCHVISION_MODELS
+STEMS = ("standard", "small")
+LARGEST_FOR_SMALL_STEM = 64
 EXIT_TYPES = ("plain", "pool", "bnpool")
 CONFIDENCE_INPUTS = ("features", "features+answer")
 
@@ -17,13 +28,15 @@ class NetworkSpec:
     """All it takes to build a network; stored in every checkpoint's card.
 
     Args:
-        model: a name in `MODELS`; its exitless form is the same with `resnet` in place of `eenet`.
+        model: a name in `MODELS`; `plain_name` gives its exitless form.
         num_early_exits: K; 0 is the plain network.
         placement: one of `PLACEMENTS`.
         exit_type: one of `EXIT_TYPES`.
         input_shape: (channels, height, width).
         num_classes: two or more.
         confidence_input: `features` (the paper's branch) or `features+answer` (ours, see `answer_features`).
+        stem: of torchvision's networks: `standard`, or `small` for inputs up to 64 pixels.
+        width: of torchvision's networks: factor on their channels, above 0 and at most 4.
 
     Raises:
         UserError: a field is not one of these.
@@ -36,6 +49,8 @@ class NetworkSpec:
     input_shape: tuple[int, int, int]
     num_classes: int
     confidence_input: str = "features+answer"
+    stem: str = "standard"
+    width: float = 1.0
 
     def __post_init__(self) -> None:
         _one_of("model", self.model, MODELS)
@@ -50,6 +65,15 @@ class NetworkSpec:
         if not isinstance(shape, (tuple, list)) or len(shape) != 3 or not all(_whole(n, 1) for n in shape):
             raise UserError(f"expected an input shape (channels, height, width), got {shape!r}")
         object.__setattr__(self, "input_shape", tuple(shape))
+        _one_of("stem", self.stem, STEMS)
+        if not isinstance(self.width, (int, float)) or not 0 < self.width <= 4:
+            raise UserError(f"expected a width above 0 and at most 4, got {self.width!r}")
+        if self.model in SMALL_IMAGE_MODELS and (self.stem, self.width) != ("standard", 1):
+            raise UserError(f"expected the standard stem and width 1 for {self.model}, got {self.stem}, {self.width:g}")
+        if self.stem == "small" and max(shape[1:]) > LARGEST_FOR_SMALL_STEM:
+            raise UserError(
+                f"expected images of at most {LARGEST_FOR_SMALL_STEM} pixels for the small stem, got {max(shape[1:])}"
+            )
 
     def to_json(self) -> dict[str, Any]:
         """Plain values for the card."""
@@ -64,10 +88,15 @@ class NetworkSpec:
         """
         known = [field.name for field in fields(cls)]
         unknown = sorted(set(values) - set(known))
-        missing = [name for name in known[:-1] if name not in values]
+        missing = [field.name for field in fields(cls) if field.default is MISSING and field.name not in values]
         if unknown or missing:
             raise UserError(f"expected the network's fields {', '.join(known)}, got {', '.join(sorted(values))}")
         return cls(**values)
+
+
+def plain_name(model: str) -> str:
+    """What the network without exits is called: `eenet20` -> `resnet20`, `eevgg16` -> `vgg16`."""
+    return model.replace("eenet", "resnet") if model.startswith("eenet") else model.removeprefix("ee")
 
 
 def _whole(value: object, smallest: int) -> bool:

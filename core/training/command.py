@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from core.network.placement import PLACEMENTS
-from core.network.spec import EXIT_TYPES, MODELS, NetworkSpec
+from core.network.spec import EXIT_TYPES, MODELS, STEMS, NetworkSpec
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,6 +21,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--exits", type=int, default=4, metavar="K", help="early exits; 0 is the plain network (4)")
     parser.add_argument("--placement", choices=tuple(PLACEMENTS), default="pareto")
     parser.add_argument("--exit-type", choices=EXIT_TYPES, default="pool")
+    parser.add_argument("--stem", choices=STEMS, default="standard", help="of torchvision's networks; small: <= 64 px")
+    parser.add_argument("--width", type=float, default=1.0, help="of torchvision's networks: factor on channels (1)")
     parser.add_argument(
         "--recipe",
         choices=("default", "paper"),
@@ -82,6 +84,8 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
         arguments.exit_type,
         training.images.shape[1:],
         len(training.class_names),
+        stem=arguments.stem,
+        width=arguments.width,
     )
     names = {field.name for field in fields(Recipe)} - {"dataset", "network"}
     changes = {name: value for name, value in vars(arguments).items() if name in names and value is not None}

@@ -15,9 +15,12 @@ from core.checkpoints import Card, checkpoint_hash, read_network, save_checkpoin
 from core.data.datasets import ImageSet, dataset_name, load_images
 from core.data.preprocess import Preprocessing
 from core.errors import UserError
+from core.feature_map import map_path
 from core.network.cost import CostTable
 from core.network.early_exit import EarlyExitNetwork
+from core.network.features import record_feature_map
 from core.network.registry import build_network, display_name
+from core.network.spec import plain_name
 from core.network.tracing import record_trace
 from core.trace import SPLITS, Trace
 from core.training.augment import augment
@@ -64,7 +67,7 @@ def train(
         fit_confidence(network, batches, cost, recipe.loss, recipe.cost_weight)
     seconds = sum(line["seconds"] for line in progress.history)
     card = Card(
-        title=display_name(recipe.network.model, recipe.network.num_early_exits),
+        title=display_name(recipe.network),
         dataset=dataset_name(recipe.dataset),
         spec=recipe.network,
         preprocessing=preprocessing,
@@ -80,13 +83,13 @@ def plain_counterpart(recipe: Recipe) -> str | None:
     """Name of the checkpoint of the same backbone without early exits; it may not have been trained."""
     if recipe.network.num_early_exits == 0:
         return None
-    return f"{dataset_name(recipe.dataset)}/{recipe.network.model.replace('eenet', 'resnet')}"
+    return f"{dataset_name(recipe.dataset)}/{plain_name(recipe.network.model)}"
 
 
 def finish(
     network: EarlyExitNetwork, card: Card, out: Path, data_dir: Path, dataset: str, device: str
 ) -> dict[str, Any]:
-    """Records both traces of trained weights, chooses default thresholds on calibration, writes everything."""
+    """Records traces and map of trained weights, chooses default thresholds on calibration, writes everything."""
     save_checkpoint(out, network, card)
     stored, _ = read_network(out, device)
     traces = {}
@@ -97,6 +100,9 @@ def finish(
             stored, images, card.preprocessing, card.cost.relative(), checkpoint_hash(out), split
         )
         traces[split].save(trace_path(out, split))
+        if split == "test" and card.spec.num_early_exits:
+            found = record_feature_map(stored, images, card.preprocessing, checkpoint_hash(out), split)
+            found.save(map_path(out, split))
     thresholds = {"probability": (default_threshold(traces["calibration"], "probability"),)}
     metrics = {split: split_metrics(trace, card.cost) for split, trace in traces.items()}
     early = card.spec.num_early_exits

@@ -6,9 +6,10 @@ import torch
 from core.errors import UserError
 from core.network.exit_block import NormalizedPool
 from core.network.registry import BACKBONES, NetworkSpec, assemble, build_network, display_name
-from core.network.spec import EXIT_TYPES, MODELS
+from core.network.spec import EXIT_TYPES, MODELS, TORCHVISION_MODELS, plain_name
 
-SMALL = [model for model in MODELS if model not in ("eenet44", "eenet56", "eenet110")]
+DEEP = ("eenet44", "eenet56", "eenet110", "eenet101", "eenet152", "eevgg13", "eevgg19")
+SMALL = [model for model in MODELS if model not in DEEP]
 
 
 def spec_of(model: str, exit_type: str = "pool", **changes: object) -> NetworkSpec:
@@ -21,6 +22,8 @@ def spec_of(model: str, exit_type: str = "pool", **changes: object) -> NetworkSp
         "input_shape": shape,
         "num_classes": 5,
     }
+    if model in TORCHVISION_MODELS:
+        values |= {"input_shape": (3, 32, 32), "stem": "small", "width": 0.125}
     return NetworkSpec(**(values | changes))
 
 
@@ -106,8 +109,26 @@ def test_a_plain_network_has_one_exit_and_no_confidence() -> None:
     assert network.num_exits == 1
     assert not any("confidence" in name for name in network.state_dict())
     assert cost.relative() == (1.0,)
-    assert display_name("eenet20", 0) == "ResNet-20"
-    assert display_name("eenet20", 2) == "EENet-20"
+
+
+@pytest.mark.parametrize(
+    ("model", "plain", "title", "plain_title"),
+    [
+        ("eenet20", "resnet20", "EENet-20", "ResNet-20"),
+        ("eevgg16", "vgg16", "EE-VGG-16, width 0.125", "VGG-16, width 0.125"),
+        ("eemobilenet_v2", "mobilenet_v2", "EE-MobileNetV2, width 0.125", "MobileNetV2, width 0.125"),
+        (
+            "eemobilenet_v3_small",
+            "mobilenet_v3_small",
+            "EE-MobileNetV3 small, width 0.125",
+            "MobileNetV3 small, width 0.125",
+        ),
+    ],
+)
+def test_names(model: str, plain: str, title: str, plain_title: str) -> None:
+    assert plain_name(model) == plain
+    assert display_name(spec_of(model)) == title
+    assert display_name(spec_of(model, num_early_exits=0)) == plain_title
 
 
 def test_eenet8_is_the_network_of_the_paper() -> None:
@@ -158,11 +179,17 @@ def test_normalized_pool_is_the_same_before_and_behind_the_average() -> None:
         ({"input_shape": (3, 32)}, "input shape"),
         ({"input_shape": "3x32x32"}, "input shape"),
         ({"input_shape": (3, 0, 32)}, "input shape"),
+        ({"stem": "large"}, "expected stem"),
+        ({"stem": "small"}, "standard stem and width 1"),
+        ({"width": 0.5}, "standard stem and width 1"),
+        ({"model": "eenet18", "width": 0}, "width above 0"),
+        ({"model": "eenet18", "width": "wide"}, "width above 0"),
+        ({"model": "eenet18", "stem": "small", "input_shape": (3, 96, 96)}, "at most 64 pixels"),
     ],
 )
 def test_bad_specs_give_one_line(changes: dict[str, object], words: str) -> None:
     with pytest.raises(UserError, match=words) as caught:
-        spec_of("eenet20", **changes)
+        spec_of(**{"model": "eenet20"} | changes)
     assert "\n" not in str(caught.value)
 
 
