@@ -118,6 +118,10 @@ def _parser() -> argparse.ArgumentParser:
     trace.add_argument("--split", choices=SPLITS, help="one of them; both if not given")
     takes_images(trace)
 
+    chart = command("map", "where each exit's features put the test images, and their neighbours", _map)
+    chart.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
+    takes_images(chart)
+
     bring = command("import-reference", "a network trained with the EENets paper's code", _import_reference)
     bring.add_argument("file", type=Path, metavar="FILE", help="its state_dict as safetensors")
     bring.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new checkpoint")
@@ -278,6 +282,42 @@ def _trace(arguments: argparse.Namespace) -> Result:
         trace.save(trace_path(folder, split))
         written[split] = {"n": trace.n, "exit_accuracy": trace.correct.mean(axis=0).tolist()}
     return {"checkpoint": arguments.name, "device": device.label, "splits": written}
+
+
+def _map(arguments: argparse.Namespace) -> Result:
+    folder = checkpoint_folder(arguments.name, arguments.checkpoints)
+    load_card(arguments.name, arguments.checkpoints)
+
+    from core.feature_map import map_path
+    from core.network.devices import pick_device
+    from core.network.features import record_feature_map
+
+    device = pick_device(arguments.device)
+    network, card = load_network(arguments.name, device.name, arguments.checkpoints)
+    examples = _images(arguments, card, "test")
+
+    def report(done: int) -> None:
+        _say(f"\rtest: {done} of {len(examples)}", end="\n" if done == len(examples) else "")
+
+    found = record_feature_map(
+        network,
+        examples,
+        card.preprocessing,
+        checkpoint_hash(folder),
+        "test",
+        batch_size=arguments.batch_size,
+        report=report,
+    )
+    found.save(map_path(folder))
+    return {
+        "checkpoint": arguments.name,
+        "device": device.label,
+        "split": found.split,
+        "n": found.n,
+        "neighbours": found.neighbours.shape[2],
+        "explained_variance": found.explained.sum(axis=1).tolist(),
+        "bytes": map_path(folder).stat().st_size,
+    }
 
 
 def _import_reference(arguments: argparse.Namespace) -> Result:
