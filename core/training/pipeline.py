@@ -16,10 +16,8 @@ from core.data.datasets import ImageSet, dataset_name, load_images
 from core.data.preprocess import Preprocessing
 from core.errors import UserError
 from core.feature_map import map_path
-from core.feature_map import map_path
 from core.network.cost import CostTable
 from core.network.early_exit import EarlyExitNetwork
-from core.network.features import record_feature_map
 from core.network.features import record_feature_map
 from core.network.registry import build_network, display_name
 from core.network.spec import plain_name
@@ -102,9 +100,6 @@ def finish(
             stored, images, card.preprocessing, card.cost.relative(), checkpoint_hash(out), split
         )
         traces[split].save(trace_path(out, split))
-        if split == "test" and card.spec.num_early_exits:
-            found = record_feature_map(stored, images, card.preprocessing, checkpoint_hash(out), split)
-            found.save(map_path(out, split))
         if split == "test" and card.spec.num_early_exits:
             found = record_feature_map(stored, images, card.preprocessing, checkpoint_hash(out), split)
             found.save(map_path(out, split))
