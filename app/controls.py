@@ -58,7 +58,7 @@ def pick_rule(card: Card, view: View) -> None:
         format_func=lambda name: RULES[name].label.lower(),
         required=True,
         on_change=lambda: state.choose_rule(st.session_state["rule_choice"], card),
-        help="\n\n".join(f"{rule.label}: {rule.formula}" for rule in RULES.values()),
+        help="\n\n".join(f"**{rule.label}**: {rule.meaning} ({rule.formula})" for rule in RULES.values()),
         width="content",
     )
     st.session_state["calibrated_choice"] = view.calibrated
@@ -74,7 +74,7 @@ def pick_rule(card: Card, view: View) -> None:
 
 
 def pick_axis(view: View) -> None:
-    """What the cost axis shows."""
+    """What the cost axis shows; measured times can be measured again."""
     st.session_state["axis_choice"] = view.axis
     st.selectbox(
         "Cost axis",
@@ -84,6 +84,14 @@ def pick_axis(view: View) -> None:
         on_change=lambda: state.change_view(axis=st.session_state["axis_choice"]),
         width=205,
     )
+    if view.axis == "ms":
+        st.button(
+            "",
+            key="measure_again",
+            icon=":material/timer:",
+            on_click=lambda: timing.forget(view.model, state.current_device()),
+            help="Measure again: best while nothing else runs on this machine",
+        )
 
 
 def measured_time(view: View, card: Card) -> timing.Measured | None:
@@ -137,7 +145,7 @@ def device_choices() -> dict[str, str]:
             devices["mps"] = "GPU of this Mac"
         devices["cpu"] = "CPU"
     best = next(iter(devices.values()))
-    return {"auto": f"Best: {best}", **devices}
+    return {"auto": f"Runs on {best}", **devices}
 
 
 def _nvidia_name(folder: Path) -> str:

@@ -62,7 +62,7 @@ class Axis:
 def cost_axis(kind: str, cost: CostTable, timing: Measured | None = None) -> Axis:
     """The axis of that name in `app.state.AXES`; relative cost where milliseconds are asked for but not measured."""
     if kind == "ms" and timing is not None:
-        label = f"milliseconds an image, one at a time, measured on {timing.device}"
+        label = f"milliseconds an image, one at a time, measured on {timing.device}, {timing.when}"
         return Axis(timing.exits, timing.full, "measured time", label)
     if kind == "macs":
         unit, name = (1e6, "million") if cost.plain_macs >= 1e6 else (1e3, "thousand")

@@ -28,7 +28,7 @@ PREFERRED_MODELS = ("cifar10/eenet20", "mnist/eenet20", "mnist/eenet8")
 AXES = {
     "relative": "relative cost",
     "macs": "MACs",
-    "paper": "relative cost, the paper's way",
+    "paper": "cost as in the paper",
     "ms": "measured milliseconds",
 }
 _PARAMETERS = ("model", "rule", "temperature", "t", "off", "axis", "scale")

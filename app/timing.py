@@ -4,13 +4,13 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
+from datetime import date
+from itertools import pairwise
 from pathlib import Path
 
 from app import cache
 
 KEPT = Path(__file__).resolve().parents[1] / "runs" / "timings"
-_REPEATS = 40
-_BUDGET = 0.4  # seconds per exit
 
 
 @dataclass(frozen=True)
@@ -19,25 +19,33 @@ class Measured:
 
     Args:
         device: its name.
-        exits: milliseconds until the answer of each exit, every exit block on the way tried. Lower quartiles: what else
-            the machine does can only add to them.
+        exits: milliseconds until the answer of each exit, every exit block on the way tried, rising.
         full: milliseconds of the network without early exits.
+        when: the day it was measured.
     """
 
     device: str
     exits: tuple[float, ...]
     full: float
+    when: str
 
 
 def stored(name: str, device: str, num_exits: int) -> Measured | None:
     """An earlier measurement of these weights on this device, if there is a sound one."""
     try:
         values = json.loads(_path(name, device).read_text(encoding="utf-8"))
-        measured = Measured(str(values["device"]), tuple(float(ms) for ms in values["exits"]), float(values["full"]))
+        exits = tuple(float(ms) for ms in values["exits"])
+        measured = Measured(str(values["device"]), exits, float(values["full"]), str(values["when"]))
     except (OSError, ValueError, KeyError, TypeError):
         return None
     sound = len(measured.exits) == num_exits and all(0 < ms < 1e7 for ms in (*measured.exits, measured.full))
-    return measured if sound else None
+    rising = all(before <= after for before, after in pairwise(measured.exits))
+    return measured if sound and rising else None
+
+
+def forget(name: str, device: str) -> None:
+    """Drops what was measured, so that it is measured again."""
+    _path(name, device).unlink(missing_ok=True)
 
 
 def _path(name: str, device: str) -> Path:
@@ -57,19 +65,13 @@ def measure(name: str, device: str, progress: Callable[[float], None] = lambda p
     import torch
 
     from core.network.devices import pick_device
-    from core.network.timing import time_image
+    from core.network.timing import time_exits
 
     chosen = pick_device(device)
     network, card, lock = cache.load_network(name, chosen.name)
-    image = torch.zeros(1, *card.spec.input_shape)
-    exits, full = [], []
     with lock:
-        for exit_ in range(card.num_exits):
-            timing = time_image(network, image, exit_, _REPEATS, _BUDGET)
-            exits.append(1000 * timing.early[0])
-            full.append(1000 * timing.full[0])
-            progress((exit_ + 1) / card.num_exits)
-    measured = Measured(chosen.label, tuple(exits), min(full))
+        exits, full = time_exits(network, torch.zeros(1, *card.spec.input_shape), progress=progress)
+    measured = Measured(chosen.label, tuple(1000 * seconds for seconds in exits), 1000 * full, date.today().isoformat())
     KEPT.mkdir(parents=True, exist_ok=True)
     path = _path(name, device)
     part = path.with_suffix(f".{os.getpid()}.part")

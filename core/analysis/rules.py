@@ -23,6 +23,7 @@ class Rule:
     Args:
         name: the word used in code, links and files.
         label: the words on the page.
+        meaning: when an example leaves, in one plain sentence.
         formula: what the score is, for a tooltip.
         needs: what `function` takes: `confidence_logits` (examples, exits), `log_probabilities` (examples, exits,
             classes) or `predictions` (examples, exits), exits from the first on.
@@ -33,6 +34,7 @@ class Rule:
 
     name: str
     label: str
+    meaning: str
     formula: str
     needs: str
     function: Callable[[NDArray], Scores]
@@ -113,11 +115,54 @@ def patience(predictions: NDArray) -> Scores:
 RULES: dict[str, Rule] = {
     rule.name: rule
     for rule in (
-        Rule("confidence", "Learned confidence", "h, the confidence branch", "confidence_logits", confidence, 0.5),
-        Rule("probability", "Largest probability", "max p", "log_probabilities", probability, 0.9, True),
-        Rule("margin", "Margin", "largest p - second largest p", "log_probabilities", margin, 0.8, True),
-        Rule("entropy", "Entropy", "1 - H(p) / log(classes)", "log_probabilities", entropy, 0.8, True),
-        Rule("patience", "Patience", "1 - 1/r, r exits in a row agree", "predictions", patience, 0.5),
+        Rule(
+            "confidence",
+            "Learned confidence",
+            "a small branch of its own at each exit has learned when to stop",
+            "h, the confidence branch",
+            "confidence_logits",
+            confidence,
+            0.5,
+        ),
+        Rule(
+            "probability",
+            "Largest probability",
+            "the likeliest class is likely enough",
+            "max p",
+            "log_probabilities",
+            probability,
+            0.9,
+            True,
+        ),
+        Rule(
+            "margin",
+            "Margin",
+            "the likeliest class is far enough ahead of the next",
+            "largest p - second largest p",
+            "log_probabilities",
+            margin,
+            0.8,
+            True,
+        ),
+        Rule(
+            "entropy",
+            "Entropy",
+            "the probability is gathered in few classes",
+            "1 - H(p) / log(classes)",
+            "log_probabilities",
+            entropy,
+            0.8,
+            True,
+        ),
+        Rule(
+            "patience",
+            "Patience",
+            "enough exits in a row give the same answer: 2 for T up to 0.5, 3 up to 0.67, 4 up to 0.75",
+            "1 - 1/r, r exits in a row agree",
+            "predictions",
+            patience,
+            0.5,
+        ),
     )
 }
 

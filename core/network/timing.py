@@ -3,6 +3,7 @@
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import torch
@@ -76,6 +77,66 @@ def time_image(
                 run()
                 seconds.append(time.perf_counter() - started)
     return Timing(_quartiles(times[early]), _quartiles(times[full]), len(times[full]))
+
+
+def time_exits(
+    network: EarlyExitNetwork,
+    image: NDArray[np.float32] | Tensor,
+    repeats: int = 60,
+    budget: float = 1.5,
+    progress: Callable[[float], None] = lambda part: None,
+) -> tuple[list[float], float]:
+    """Times every exit and the network without early exits, in turns.
+
+    One pass through all exits gives a time for each step between two of them. The lower quartile of each step counts:
+    what else the machine does can only add to it. Their sums never fall from exit to exit.
+
+    Args:
+        network: in evaluation mode, on the device to time.
+        image: preprocessed, (1, channels, h, w).
+        repeats: of each, at most.
+        budget: seconds after which no further repeat starts; five of each are always run.
+        progress: told the part that is done, 0..1.
+
+    Returns:
+        Seconds to the answer of each exit 1..N, every exit block on the way tried, and of the network without them.
+    """
+    where = next(network.parameters()).device
+    start = torch.as_tensor(image)
+    last = network.num_exits - 1
+    steps: list[list[float]] = []
+    plain: list[float] = []
+
+    def through_all() -> list[float]:
+        marks = [time.perf_counter()]
+        x = start.to(where)
+        for segment, exit_block in zip(network.segments, network.exits, strict=True):
+            x = segment(x)
+            for answer in exit_block(x):
+                answer.cpu()  # the rule reads it, and the copy waits for the device
+            marks.append(time.perf_counter())
+        return [after - before for before, after in pairwise(marks)]
+
+    def without_exits() -> float:
+        began = time.perf_counter()
+        x = start.to(where)
+        for segment in network.segments:
+            x = segment(x)
+        network.exits[last](x)[0].cpu()
+        return time.perf_counter() - began
+
+    with torch.inference_mode():
+        through_all(), without_exits()  # unmeasured: a first run pays for allocations and kernel choice
+        began = time.perf_counter()
+        while len(plain) < max(repeats, FEWEST):
+            spent = time.perf_counter() - began
+            if len(plain) >= FEWEST and spent > budget:
+                break
+            steps.append(through_all())
+            plain.append(without_exits())
+            progress(min(1.0, max(len(plain) / repeats, spent / budget if budget else 1.0)))
+    exits = np.cumsum(np.quantile(np.array(steps), 0.25, axis=0))
+    return exits.tolist(), float(np.quantile(plain, 0.25))
 
 
 def _quartiles(seconds: list[float]) -> tuple[float, float, float]:

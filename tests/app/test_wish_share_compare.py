@@ -34,11 +34,14 @@ def point(view, split, fitted=None):
 def test_a_wish_moves_the_thresholds_and_says_what_came_of_it(kind, value, per_exit):
     view, note = wish.apply(Wish(kind, value), per_exit, View(MODEL, "confidence", (0.5,)), None)
     assert len(view.thresholds) == (2 if per_exit else 1)
-    assert note["title"] == "Wish kept"
+    tested = point(view, "test")
+    full_on_test = load_trace(MODEL, "test").correct[:, -1].mean()
+    kept = Wish(kind, value).holds(tested, full_on_test)
+    assert note["title"].startswith("Wish kept" if kept else "Missed on test by ")
     chosen = point(view, "calibration")
     full = load_trace(MODEL, "calibration").correct[:, -1].mean()
     assert Wish(kind, value).holds(chosen, full)
-    assert f"{100 * chosen.accuracy:.1f} % at {chosen.relative_cost:.2f}" in note["text"]
+    assert f"{100 * chosen.accuracy:.1f} % at {chosen.relative_cost:.3f}" in note["text"]
     assert [np.float32(t) for t in note["thresholds"]] == [np.float32(t) for t in view.effective(2)]
 
 
@@ -46,6 +49,22 @@ def test_a_wish_too_far_names_the_nearest():
     view, note = wish.apply(Wish("cost", 0.01), False, View(MODEL, "confidence", (0.5,)), None)
     assert note["title"] == "Wish cannot be met" and "nearest" in note["text"]
     assert point(view, "calibration").relative_cost < 0.6
+
+
+def test_a_miss_is_told_in_the_unit_of_the_wish():
+    assert wish.missed_by(Wish("cost", 0.5), 0.9, 0.5021, 0.95) == "0.003"
+    assert wish.missed_by(Wish("accuracy", 0.9), 0.8996, 0.5, 0.95) == "0.1 points"
+    assert wish.missed_by(Wish("loss", 1.0), 0.93, 0.5, 0.95) == "1.0 points"
+
+
+@pytest.mark.parametrize("kind", ["loss", "accuracy", "cost"])
+@pytest.mark.parametrize("name", [MODEL, "cifar10/eenet20"])
+def test_the_first_wish_of_each_kind_can_be_met(kind, name):
+    asked = wish.field(kind, cache.zoo().cards[name])
+    assert asked.low <= asked.start <= asked.high
+    view, note = wish.apply(Wish(kind, asked.start / asked.unit), False, View(name, "probability", (0.5,)), None)
+    assert note["title"] != "Wish cannot be met"
+    assert asked.help
 
 
 def test_a_wish_leaves_switched_off_exits_alone():

@@ -139,7 +139,7 @@ def test_explore_does_not_need_torch():
 def test_a_wish_is_one_click():
     at = open_page(model=MODEL, t="0.5")
     at.radio(key="wish_kind").set_value("cost").run()
-    at.number_input(key="wish_cost").set_value(60.0).run()
+    at.number_input(key="wish_cost").set_value(0.6).run()
     assert not at.exception
     view = at.session_state["view"]
     assert view.thresholds != (0.5,)
