@@ -268,6 +268,25 @@ def sprite(dataset: str, ids: tuple[int, ...], tile: int, columns: int) -> str:
     Raises:
         UserError: there are no embedded images.
     """
+    return draw_sprite(dataset, ids, tile, columns)
+
+
+@st.cache_data(max_entries=48, show_spinner=False)
+def sheet(dataset: str, ids: tuple[int, ...], tile: int, columns: int) -> str:
+    """The same for hundreds of images; fewer are kept, so that all visitors together take some ten megabytes.
+
+    Raises:
+        UserError: there are no embedded images.
+    """
+    return draw_sprite(dataset, ids, tile, columns)
+
+
+def draw_sprite(dataset: str, ids: tuple[int, ...], tile: int, columns: int) -> str:
+    """Thumbnails of test images as one picture, a data URL; drawn anew each time.
+
+    Raises:
+        UserError: there are no embedded images.
+    """
     images = test_images(dataset)
     # strokes on black compress without loss; photographs would weigh four times as much
     picture = thumbnails(images, ids, tile=tile, columns=columns, quality=None if images.shape[1] == 1 else 90)
