@@ -1,18 +1,15 @@
-"""Thumbnails of the examples that leave at each exit, and one example's story."""
+"""Thumbnails of the examples that leave at each exit."""
 
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
 from app import cache, theme
-from app.state import View
 from core.checkpoints import Card
-from core.data.preprocess import to_image
 from core.trace import Trace
 
 _FILES = Path(__file__).resolve().parent / "components"
@@ -63,9 +60,16 @@ def choose_examples(exits: NDArray[np.int64], correct: NDArray[np.bool_], most: 
 
 
 def payload(
-    bands: list[Band], trace: Trace, card: Card, url: str, columns: int, most: int, present: bool
+    bands: list[Band],
+    trace: Trace,
+    card: Card,
+    url: str,
+    columns: int,
+    most: int,
+    present: bool,
+    off: tuple[int, ...] = (),
 ) -> dict[str, Any]:
-    """The component's data, plain JSON."""
+    """The component's data, plain JSON; `off` are columns of exits that are switched off."""
     names = card.class_names
 
     def item(row: int, exit_: int) -> dict[str, Any]:
@@ -78,7 +82,12 @@ def payload(
     return {
         "sheet": {"url": url, "columns": min(columns, max(shown, 1)), "rows": -(-max(shown, 1) // columns)},
         "exits": [
-            {"count": band.count, "wrong": band.wrong, "items": [item(row, n) for row in band.rows] if url else []}
+            {
+                "count": band.count,
+                "wrong": band.wrong,
+                "off": n in off,
+                "items": [item(row, n) for row in band.rows] if url else [],
+            }
             for n, band in enumerate(bands)
         ],
         "palette": theme.palette(trace.num_exits),
@@ -88,11 +97,14 @@ def payload(
     }
 
 
-def show(exits: NDArray[np.int64], trace: Trace, card: Card, present: bool = False) -> int | None:
+def show(
+    exits: NDArray[np.int64], trace: Trace, card: Card, present: bool = False, off: tuple[int, ...] = ()
+) -> int | None:
     """Draw the gallery.
 
     Args:
         exits: column of the exit each example takes.
+        off: columns of exits that are switched off.
 
     Returns:
         The row of the trace that was clicked just now, or None.
@@ -110,51 +122,6 @@ def show(exits: NDArray[np.int64], trace: Trace, card: Card, present: bool = Fal
     else:
         st.caption(f"No test images of {card.dataset} lie in checkpoints/: counts only.")
     result = _mount(
-        key="gallery", data=payload(bands, trace, card, url, _COLUMNS, most, present), on_pick_change=lambda: None
+        key="gallery", data=payload(bands, trace, card, url, _COLUMNS, most, present, off), on_pick_change=lambda: None
     )
     return result.pick if isinstance(result.pick, int) and 0 <= result.pick < trace.n else None
-
-
-def story_table(row: int, trace: Trace, card: Card, view: View, scores: NDArray[np.float32]) -> pd.DataFrame:
-    """What every exit says about one example and what comes of it, one line per exit."""
-    thresholds = [*view.effective(trace.num_exits - 1), None]
-    left = False
-    lines = []
-    for n, threshold in enumerate(thresholds):
-        leaves = not left and (threshold is None or scores[row, n] >= np.float32(threshold))
-        lines.append(
-            {
-                "exit": n + 1,
-                "answer": card.class_names[trace.predicted[row, n]],
-                "right": "right" if trace.correct[row, n] else "wrong",
-                "score": float(scores[row, n]),
-                "leaves when": "always" if threshold is None else "off" if n in view.off else f"≥ {threshold:g}",
-                "what happens": "not run" if left else "leaves here" if leaves else "goes on",
-                "cost so far": float(trace.relative_cost[n]),
-            }
-        )
-        left = left or leaves
-    return pd.DataFrame(lines)
-
-
-@st.dialog("One image", width="medium")
-def show_story(row: int, trace: Trace, card: Card, view: View, scores: NDArray[np.float32]) -> None:
-    """One example in a drawer: the image, every exit's answer, where it leaves."""
-    table = story_table(row, trace, card, view, scores)
-    end = table[table["what happens"] == "leaves here"].iloc[0]
-    picture, words = st.columns([1, 2], vertical_alignment="center")
-    image = cache.test_images(card.dataset)[int(trace.ids[row])]
-    picture.image(to_image(image, 160), width=160)
-    words.text(
-        f"It is: {card.class_names[trace.labels[row]]} ({trace.split} image {int(trace.ids[row])}).\n"
-        f"Leaves at exit {end['exit']} as {end['answer']}, {end['right']}, "
-        f"for {end['cost so far']:.2f} of the computation."
-    )
-    st.dataframe(
-        table,
-        hide_index=True,
-        column_config={
-            "score": st.column_config.ProgressColumn(min_value=0.0, max_value=1.0, format="%.3f"),
-            "cost so far": st.column_config.NumberColumn(format="%.2f"),
-        },
-    )

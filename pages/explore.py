@@ -2,7 +2,7 @@
 
 import streamlit as st
 
-from app import cache, compare, controls, explorer, gallery, share, state, wish
+from app import cache, compare, controls, explorer, gallery, share, state, story, wish
 from core.analysis.sweep import route
 from core.errors import UserError
 
@@ -70,9 +70,9 @@ def draw_gallery() -> None:
     """What follows the thresholds once they are let go: the images behind the numbers."""
     current = st.session_state["view"]
     exits = route(scores, current.effective(trace.num_exits - 1))
-    picked = gallery.show(exits, trace, card, present)
+    picked = gallery.show(exits, trace, card, present, current.off)
     if picked is not None:
-        gallery.show_story(picked, trace, card, current, scores)
+        story.show(picked, trace, card, current, scores)
 
 
 @st.fragment(key="live")

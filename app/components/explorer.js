@@ -67,6 +67,7 @@ class Explorer {
       sentence: find(".sentence"), announcer: find(".announcer"), rows: find(".rows"), axis: find(".axis"), chart: find(".chart"),
       shares: find(".shares"), rest: find(".rest"), figures: find(".figures"), exitsCaption: find(".exits .caption-text"), planeCaption: find(".plane .caption-text"),
       shared: find('[data-mode="shared"]'), each: find('[data-mode="each"]'), stretch: find(".stretch"), log: find(".log"), band: find(".band"),
+      stream: find(".stream"), riverCaption: find(".river figcaption"),
     };
     this.rest = this.nodes.rest;
     this.nodes.shared.onclick = () => this.setMode(false);
@@ -90,6 +91,7 @@ class Explorer {
     window.removeEventListener("resize", this.onWindow);
     cancelAnimationFrame(this.frame);
     clearTimeout(this.pending);
+    clearTimeout(this.forgetting);
   }
 
   // ---- what comes from the server -------------------------------------------------------------------------------------
@@ -136,6 +138,7 @@ class Explorer {
     this.off = Array.from({ length: this.early }, (_, n) => point.off.includes(n));
     this.each = point.thresholds.length > 1 || false;
     this.values = Array.from({ length: this.early }, (_, n) => point.thresholds[this.each ? n : 0]);
+    this.otherMode = null;
     this.stretched = point.stretched ?? this.scoresCrowd();
     this.sent = this.state();
     this.trail = [];
@@ -170,6 +173,8 @@ class Explorer {
     if (state === this.sent) return;
     this.sent = state;
     this.send(JSON.parse(state));
+    clearTimeout(this.forgetting);
+    this.forgetting = setTimeout(() => { this.before = null; this.trail = []; this.draw(); }, 4000);
     this.nodes.announcer.textContent = this.nodes.sentence.textContent;
   }
 
@@ -183,19 +188,26 @@ class Explorer {
 
   setMode(each) {
     if (each === this.each) return;
+    this.remember();
+    const other = this.otherMode; // where the handles stood the last time
+    this.otherMode = [...this.values];
     this.each = each;
-    if (!each) this.values.fill(this.values[this.lastTouched ?? this.off.findIndex((isOff) => !isOff)] ?? this.values[0]);
+    if (other) this.values = other;
+    else if (!each) this.values.fill(this.values[this.lastTouched ?? this.firstOn()] ?? this.values[0]);
     this.change(() => {});
   }
 
   toggleExit(n) {
     this.remember();
+    this.trail = [];
     this.off[n] = !this.off[n];
     this.recomputeCurve();
     this.change(() => {});
   }
 
+  // The place to come from, shown until a while after the hand rests; a trail only where the point travels on the curve.
   remember() {
+    clearTimeout(this.forgetting);
     this.before = this.now && { x: this.now.planeCost, y: this.now.accuracy, threshold: this.label(0) };
     this.trail = this.before ? [this.before] : [];
   }
@@ -210,6 +222,7 @@ class Explorer {
   // The handle glides to a far place, so that the eye can follow the point along the curve.
   glide(targets, done) {
     cancelAnimationFrame(this.gliding);
+    this.goal = targets;
     const from = this.values.map((t) => position(t, this.stretched));
     const to = targets.map((t) => position(t, this.stretched));
     const still = window.matchMedia("(prefers-reduced-motion: reduce)").matches;
@@ -221,10 +234,18 @@ class Explorer {
       this.values = part < 1 ? from.map((f, n) => thresholdAt(f + (to[n] - f) * eased, this.stretched)) : [...targets];
       this.draw();
       if (part < 1) this.gliding = requestAnimationFrame(step);
-      else done?.();
+      else {
+        this.goal = null;
+        done?.();
+      }
     };
     step(start);
     if (length) this.gliding = requestAnimationFrame(step);
+  }
+
+  stopGliding() {
+    cancelAnimationFrame(this.gliding);
+    this.goal = null;
   }
 
   request() {
@@ -243,7 +264,7 @@ class Explorer {
     const onHandle = event.target.closest(".handle");
     const slip = onHandle ? event.clientX - box.left - position(this.values[n], this.stretched) * box.width : 0;
     const at = (e) => place({ clientX: e.clientX - slip });
-    cancelAnimationFrame(this.gliding);
+    this.stopGliding();
     this.remember();
     this.lastTouched = n;
     let dragged = false;
@@ -259,7 +280,7 @@ class Explorer {
     surface.onpointermove = (e) => {
       if (e.pointerId !== event.pointerId) return;
       dragged = true;
-      cancelAnimationFrame(this.gliding);
+      this.stopGliding();
       this.setThreshold(n, at(e));
     };
     const end = (e) => {
@@ -283,16 +304,19 @@ class Explorer {
     if (!(event.key in steps)) return;
     event.preventDefault();
     if (!this.pending) this.remember();
-    const place = position(this.values[n], this.stretched) + steps[event.key] * (Math.abs(steps[event.key]) < 1 ? fine : 1);
-    this.setThreshold(n, thresholdAt(clamp(place, 0, 1), this.stretched));
+    const place = position((this.goal ?? this.values)[n], this.stretched) + steps[event.key] * (Math.abs(steps[event.key]) < 1 ? fine : 1);
+    const value = thresholdAt(clamp(place, 0, 1), this.stretched);
+    this.stopGliding();
+    if (Math.abs(steps[event.key]) < 0.1) this.setThreshold(n, value);
+    else this.glide(this.values.map((old, e) => (this.each && e !== n ? old : value)));
     clearTimeout(this.pending);
-    this.pending = setTimeout(() => { this.pending = 0; this.draw(); this.commit(); }, 250);
+    this.pending = setTimeout(() => { this.pending = 0; this.draw(); this.commit(); }, 320);
   }
 
   releaseKey() {
     if (!this.pending) return;
     clearTimeout(this.pending);
-    this.pending = setTimeout(() => { this.pending = 0; this.draw(); this.commit(); }, 60);
+    this.pending = setTimeout(() => { this.pending = 0; this.draw(); this.commit(); }, 300);
   }
 
   firstOn() {
@@ -348,7 +372,8 @@ class Explorer {
     const size = `${width}x${window.innerHeight}`;
     if (!force && size === this.lastWidth) return;
     this.lastWidth = size;
-    this.k = (width >= 2900 ? 1.7 : width >= 2150 ? 1.25 : 1) * (this.view.present ? 1.5 : 1);
+    const onStage = this.view.present ? clamp((1.5 * window.innerHeight) / 1080, 1, 1.5) : 1;
+    this.k = (width >= 2900 ? 1.7 : width >= 2150 ? 1.25 : 1) * onStage;
     this.root.style.setProperty("--k", this.k);
     this.root.classList.toggle("present", this.view.present);
     if (!this.trace.examples) {
@@ -358,13 +383,14 @@ class Explorer {
     const k = this.k;
     const stacked = width <= 760;
     const phone = stacked ? 1 : 0;
-    const beside = this.view.present ? 250 : 420; // the page's head, the controls and a first look at the gallery
+    const beside = this.view.present ? 320 : 484; // the page's head, the controls, the river and a first look at the gallery
     const wanted = clamp(window.innerHeight - beside * k, 400 * k, 900 * k);
     const around = (22 + 34 + 24) * k + this.early * 33 * k;
     this.barHeight = stacked ? 58 * k : clamp((wanted - around) / this.early, 34 * k, 170 * k);
     const left = this.barHeight * this.early + around;
     this.chartHeight = stacked ? 270 * k : Math.max(300 * k, left - (38 + 30 * phone) * k);
     this.buildRows();
+    this.buildRiver();
     this.drawAxis();
     this.drawPlane();
     this.draw();
@@ -451,6 +477,52 @@ class Explorer {
     handle.onkeyup = () => this.releaseKey();
     this.nodes.rows.append(node);
     return { node, what, toggle, bars, svg, paths, gone, base, handle, value };
+  }
+
+  // The river: images run from left to right and drop out at the exits. Across lies the cost, its height is the share of the
+  // images still on the way: what is filled is the computation done.
+  buildRiver() {
+    const k = this.k;
+    const { stream, riverCaption } = this.nodes;
+    const cost = this.view.cost;
+    const room = 12 * k; // for the last circle
+    const width = Math.max(80, stream.clientWidth - room);
+    const height = 30 * k;
+    const svg = element("svg:svg", { width: stream.clientWidth, height: height + 14 * k, "aria-hidden": "true" });
+    svg.append(element("svg:rect", { class: "bed", width, height, rx: 3 }));
+    const flows = cost.map((_, n) => {
+      const left = n ? (cost[n - 1] / cost.at(-1)) * width : 0;
+      const flow = element("svg:rect", { x: left, width: (cost[n] / cost.at(-1)) * width - left, fill: this.ink[n] });
+      svg.append(flow);
+      return flow;
+    });
+    const mouths = cost.map((c, n) => {
+      const x = (c / cost.at(-1)) * width;
+      const mouth = element("svg:g", { opacity: n < this.early && this.off[n] ? 0.35 : 1 });
+      mouth.append(
+        element("svg:circle", { class: "mouth", cx: x, cy: height, r: 10 * k, fill: this.ink[n] }),
+        element("svg:text", { x, y: height + 4 * k, fill: this.text[n] }, String(n + 1)),
+      );
+      mouth.append(element("svg:title", {}, `Exit ${n + 1}, after ${percent(c, 0)} of the plain network's computation`));
+      svg.append(mouth);
+      return mouth;
+    });
+    stream.replaceChildren(svg);
+    this.river = { flows, mouths, height };
+    riverCaption.textContent = "An image runs to the right and stops at the first exit that is sure enough. Filled: the computation done.";
+  }
+
+  drawRiver() {
+    const { flows, height } = this.river;
+    let running = 1;
+    const texts = [];
+    flows.forEach((flow, n) => {
+      flow.setAttribute("y", round1(height * (1 - running)));
+      flow.setAttribute("height", Math.max(0, round1(height * running)));
+      texts.push(`${percent(running, 0)} run to exit ${n + 1}`);
+      running -= this.now.counts[n] / this.trace.examples;
+    });
+    this.nodes.stream.setAttribute("aria-label", `Share of the images on the way: ${texts.join(", ")}`);
   }
 
   drawAxis() {
@@ -599,7 +671,7 @@ class Explorer {
       const off = point.exit < this.early && this.off[point.exit];
       const dot = add("circle", { cx: x, cy: y, r: 5.5 * k, fill: this.ink[point.exit], opacity: off ? 0.3 : 1, stroke: "var(--page)", "stroke-width": 1.5 });
       dot.append(element("svg:title", {}, `Everybody leaves at exit ${point.exit + 1}: ${percent(point.accuracy)} right at ${this.axisNumber(this.view.axis.values[point.exit])}`));
-      label(`always ${point.exit + 1}`, x, y);
+      label(`all at ${point.exit + 1}`, x, y);
     }
     Object.assign(this.moving, {
       probe: add("circle", { class: "probe", r: 4 * k, visibility: "hidden" }),
@@ -758,15 +830,24 @@ class Explorer {
       row.handle.setAttribute("aria-valuetext", `${written(this.values[e])}: ${percent(now.accuracy)} right for ${percent(now.cost, 0)} of the computation`);
       row.what.textContent = this.off[e]
         ? "switched off"
-        : `cost ${this.view.cost[e].toFixed(2)} · ${percent(now.counts[e] / n, 0)} leave here, ${percent(this.alone[e].accuracy, 0)} right alone`;
+        : `cost ${this.view.cost[e].toFixed(2)} · ${percent(now.counts[e] / n, 0)} leave here${this.howRight(e)}`;
+      row.what.title = `Everybody leaving here: ${percent(this.alone[e].accuracy)} right`;
     }
     this.rest.querySelector(".what").textContent =
-      `takes the rest · cost ${this.view.cost[early].toFixed(2)} · ${percent(now.counts[early] / n, 0)}, ${percent(this.alone[early].accuracy, 0)} right alone`;
+      `cost ${this.view.cost[early].toFixed(2)} · takes the rest: ${percent(now.counts[early] / n, 0)}${this.howRight(early)}`;
     this.drawPoint();
+    this.drawRiver();
     this.drawShares();
     this.drawWords();
+    this.tellTheGallery();
     this.lastWork = performance.now() - began;
     this.root.dataset.work = this.lastWork.toFixed(2);
+  }
+
+  // `, 92 % of them right` where anybody leaves
+  howRight(e) {
+    const { counts, right } = this.now;
+    return counts[e] ? `, ${percent(right[e] / counts[e], 0)} of them right` : "";
   }
 
   drawPoint() {
@@ -779,7 +860,7 @@ class Explorer {
     }
     moving.guide.setAttribute("d", `M${margin.left} ${round1(y)}H${round1(x)}V${round1(this.chartHeight - margin.bottom)}`);
     const last = this.trail.at(-1);
-    if (this.before && (!last || last.x !== now.planeCost || last.y !== now.accuracy)) {
+    if (this.trail.length && (!last || last.x !== now.planeCost || last.y !== now.accuracy)) {
       this.trail.push({ x: now.planeCost, y: now.accuracy });
       if (this.trail.length > 400) this.trail.splice(1, 1);
     }
@@ -790,6 +871,13 @@ class Explorer {
       moving.before.setAttribute("cx", X(this.before.x));
       moving.before.setAttribute("cy", Y(this.before.y));
     }
+  }
+
+  // The gallery below hears at once how many leave where; its images follow when the handle is let go.
+  tellTheGallery() {
+    const { counts, right } = this.now;
+    const detail = { counts: Array.from(counts), wrong: Array.from(counts, (count, e) => count - right[e]), moving: this.state() !== this.sent };
+    window.dispatchEvent(new CustomEvent("eenet-point", { detail }));
   }
 
   drawShares() {
@@ -838,13 +926,13 @@ class Explorer {
     const figures = [
       [percent(now.accuracy), `accuracy ± ${(100 * now.accuracyError).toFixed(1)} · full network ${percent(full)}`],
       [now.cost.toFixed(2), `relative cost ± ${now.costError < 0.0005 && now.costError > 0 ? "<0.001" : now.costError.toFixed(3)} · ${macs(now.cost * this.view.plainMacs)} MACs an image`],
-      [percent(1 - now.cost, 0), now.cost <= 1 ? "computation saved" : "computation saved: the exits cost more than they save"],
+      this.saved(used),
       [`${points < -0.05 ? "−" : points > 0.05 ? "+" : "±"}${Math.abs(points).toFixed(1)}`, "points against the full network"],
     ];
     const { timing, note } = this.view;
     if (timing) {
       const mean = sum(timing.exits.map((ms, e) => ms * now.counts[e])) / n;
-      figures.push([`${(timing.full / mean).toFixed(1)}${THIN}×`, `measured speed-up, ${mean.toFixed(1)} ms an image, one at a time, ${timing.device}`]);
+      figures.push([`${(timing.full / mean).toFixed(1)}${THIN}×`, `measured speed against the plain network: ${mean.toFixed(1)} to ${timing.full.toFixed(1)} ms an image, one at a time`]);
     }
     if (note && this.noteHolds(note)) figures.push([note.title, note.text]);
     const { figures: list } = this.nodes;
@@ -864,6 +952,12 @@ class Explorer {
     this.root.dataset.accuracy = now.accuracy;
     this.root.dataset.cost = now.cost;
     this.root.dataset.counts = Array.from(now.counts).join(",");
+  }
+
+  saved(used) {
+    const part = Math.round(100 * (1 - this.now.cost));
+    if (part < 0 && used) return [`−${-part}${THIN}%`, "computation saved: the exits cost more than they save"];
+    return [`${Math.max(0, part)}${THIN}%`, part > 0 ? "computation saved" : "nothing saved: all run to the end"];
   }
 
   // Whether the handles still stand where a wish put them.

@@ -11,7 +11,7 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   root.style.setProperty("--accent", palette.accent);
   const layout = () => {
     const width = root.clientWidth;
-    root.style.setProperty("--k", (width >= 2900 ? 1.7 : width >= 2150 ? 1.25 : 1) * (data.present ? 1.5 : 1));
+    root.style.setProperty("--k", (width >= 2900 ? 1.7 : width >= 2150 ? 1.25 : 1) * (data.present ? Math.min(1.5, Math.max(1, (1.5 * window.innerHeight) / 1080)) : 1));
     // two whole rows, no more
     for (const tiles of root.querySelectorAll(".tiles")) {
       const k = Number(root.style.getPropertyValue("--k"));
@@ -38,14 +38,13 @@ export default function mount({ data, parentElement, setTriggerValue }) {
     const head = document.createElement("h3");
     const name = document.createElement("b");
     name.textContent = `Exit ${n + 1}`;
-    const wrong = document.createElement("i");
-    wrong.textContent = exit.count ? ` · ${exit.wrong.toLocaleString("en-US")} wrong` : "";
-    head.append(name, ` ${exit.count.toLocaleString("en-US")} image${exit.count === 1 ? "" : "s"}`, wrong);
+    head.append(name, "", document.createElement("i"));
+    describe(head, exit.count, exit.wrong);
     section.append(head);
     if (!exit.items.length) {
       const none = document.createElement("div");
       none.className = "none";
-      none.textContent = exit.count ? "" : "No image leaves here.";
+      none.textContent = exit.count ? "" : exit.off ? "Switched off." : "No image leaves here.";
       section.append(none);
       return section;
     }
@@ -66,10 +65,27 @@ export default function mount({ data, parentElement, setTriggerValue }) {
     section.append(tiles);
     return section;
   }));
+  // While a handle moves, the explorer tells how many leave where; the images follow when it is let go.
+  const heads = [...root.querySelectorAll("h3")];
+  const follow = ({ detail }) => {
+    if (detail.counts.length !== heads.length) return;
+    heads.forEach((head, n) => describe(head, detail.counts[n], detail.wrong[n]));
+    root.classList.toggle("behind", detail.moving);
+  };
+  root.classList.remove("behind");
+  window.addEventListener("eenet-point", follow);
   layout();
   const observer = new ResizeObserver(layout);
   observer.observe(root);
-  return () => observer.disconnect();
+  return () => {
+    observer.disconnect();
+    window.removeEventListener("eenet-point", follow);
+  };
+}
+
+function describe(head, count, wrong) {
+  head.childNodes[1].data = ` ${count.toLocaleString("en-US")} image${count === 1 ? "" : "s"}`;
+  head.lastChild.textContent = count ? ` · ${wrong.toLocaleString("en-US")} wrong` : "";
 }
 
 function decoded(dataUrl) {
