@@ -116,11 +116,15 @@ def _parser() -> argparse.ArgumentParser:
     trace = command("trace", "record what every exit says about every example of a split", _trace)
     trace.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
     trace.add_argument("--split", choices=SPLITS, help="one of them; both if not given")
-    takes_images(trace)
 
     chart = command("map", "where each exit's features put the test images, and their neighbours", _map)
     chart.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
-    takes_images(chart)
+
+    harder = command("corruptions", "record answers to test images made harder: noise, blur, ...", _corruptions)
+    harder.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
+    harder.add_argument("--examples", type=_count, default=2000, metavar="N", help="the first N test images (2000)")
+    for added in (trace, chart, harder):
+        takes_images(added)
 
     bring = command("import-reference", "a network trained with the EENets paper's code", _import_reference)
     bring.add_argument("file", type=Path, metavar="FILE", help="its state_dict as safetensors")
@@ -317,6 +321,43 @@ def _map(arguments: argparse.Namespace) -> Result:
         "neighbours": found.neighbours.shape[2],
         "explained_variance": found.explained.sum(axis=1).tolist(),
         "bytes": map_path(folder).stat().st_size,
+    }
+
+
+def _corruptions(arguments: argparse.Namespace) -> Result:
+    folder = checkpoint_folder(arguments.name, arguments.checkpoints)
+    load_card(arguments.name, arguments.checkpoints)
+
+    from dataclasses import replace
+
+    from core.analysis.robustness import FILE
+    from core.network.corrupted import record_corrupted
+    from core.network.devices import pick_device
+
+    device = pick_device(arguments.device)
+    network, card = load_network(arguments.name, device.name, arguments.checkpoints)
+    whole = _images(arguments, card, "test")
+    first = slice(arguments.examples)  # ids are in the order of content hashes: the first ones are a random sample
+    examples = replace(whole, images=whole.images[first], labels=whole.labels[first], ids=whole.ids[first])
+    found = record_corrupted(
+        network,
+        examples,
+        card.preprocessing,
+        card.cost.relative(),
+        checkpoint_hash(folder),
+        arguments.batch_size,
+        lambda name, severity: _say(f"{name}, severity {severity}"),
+    )
+    found.save(folder / FILE)
+    return {
+        "checkpoint": arguments.name,
+        "split": "test",
+        "n": found.n,
+        "bytes": (folder / FILE).stat().st_size,
+        "device": device.label,
+        "full_accuracy": {
+            name: found.correct[c, :, :, -1].mean(axis=1).tolist() for c, name in enumerate(found.corruptions)
+        },
     }
 
 

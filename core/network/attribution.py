@@ -31,7 +31,7 @@ class Attention:
     @property
     def looks_nowhere(self) -> NDArray[np.bool_]:
         """Whether an exit's map is empty, (exits,)."""
-        return ~self.heat.any(axis=(1, 2))
+        return np.logical_not(self.heat.any(axis=(1, 2)))
 
 
 class _Reader(nn.Module):
@@ -75,21 +75,22 @@ def grad_cam(network: EarlyExitNetwork, image: NDArray[np.float32] | Tensor, cho
         )
     if chosen is not None and not 0 <= chosen < network.num_classes:
         raise UserError(f"expected a class from 0 to {network.num_classes - 1}, got {chosen}: choose one of these")
-    x = x.to(next(network.parameters()).device)
+    _, height, width = network.input_shape
     maps, classes, probabilities = [], [], []
-    for n, segment in enumerate(network.segments):
-        with torch.no_grad():
+    with torch.inference_mode(False), torch.no_grad():  # gradients are needed, whatever mode the caller is in
+        x = x.to(next(network.parameters()).device).clone()
+        for n, segment in enumerate(network.segments):
             x = segment(x)
             logits = network.exit_block(n)(x)[0]
-        target = int(logits.argmax()) if chosen is None else chosen
-        reader = _Reader(network.exit_block(n))
-        with torch.enable_grad():
-            seen = x.detach().requires_grad_()
-            cam = LayerGradCam(reader, reader.feature_map).attribute(seen, target, relu_attributions=True)
-        assert isinstance(cam, Tensor)
-        maps.append(_to_size(cam.detach(), network.input_shape[1:]))
-        classes.append(target)
-        probabilities.append(torch.softmax(logits[0].float(), dim=0).cpu().numpy())
+            target = int(logits.argmax()) if chosen is None else chosen
+            reader = _Reader(network.exit_block(n))
+            with torch.enable_grad():
+                seen = x.detach().requires_grad_()
+                cam = LayerGradCam(reader, reader.feature_map).attribute(seen, target, relu_attributions=True)
+            assert isinstance(cam, Tensor)
+            maps.append(_to_size(cam.detach(), (height, width)))
+            classes.append(target)
+            probabilities.append(torch.softmax(logits[0].float(), dim=0).cpu().numpy())
     return Attention(np.stack(maps), np.array(classes, np.int64), np.stack(probabilities))
 
 
