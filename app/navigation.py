@@ -9,6 +9,7 @@ PAGES = Path(__file__).resolve().parents[1] / "pages"
 # file below pages/, title, icon, address, what it is for
 _PAGES = (
     ("explore.py", "Explore", ":material/tune:", "explore", "Move thresholds, watch accuracy and cost"),
+    ("who_exits_where.py", "Who exits where", ":material/grid_view:", "who", "See which images leave where, and why"),
     ("try_image.py", "Try an image", ":material/add_photo_alternate:", "try", "Take an image through the network"),
 )
 

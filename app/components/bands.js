@@ -1,0 +1,206 @@
+// Bands of thumbnails, one for each exit: one picture with all of them, cut up by CSS. Arrows move, Enter opens.
+const instances = new WeakMap();
+
+export default function mount({ data, parentElement, setTriggerValue }) {
+  let bands = instances.get(parentElement);
+  if (!bands) instances.set(parentElement, (bands = new Bands(parentElement)));
+  bands.send = setTriggerValue;
+  bands.show(data);
+  return () => {
+    bands.observer.disconnect();
+    URL.revokeObjectURL(bands.address);
+    instances.delete(parentElement);
+  };
+}
+
+const THIN = "\u202f";
+const count = (n) => n.toLocaleString("en-US");
+
+function element(tag, className = "", ...children) {
+  const node = document.createElement(tag);
+  node.className = className;
+  node.append(...children);
+  return node;
+}
+
+function decoded(dataUrl) {
+  const bytes = Uint8Array.from(atob(dataUrl.slice(dataUrl.indexOf(",") + 1)), (character) => character.charCodeAt(0));
+  return new Blob([bytes], { type: "image/webp" });
+}
+
+class Bands {
+  constructor(host) {
+    this.host = host;
+    this.root = host.querySelector(".bands");
+    this.tip = element("div", "tip");
+    this.tip.hidden = true;
+    this.observer = new ResizeObserver(() => this.layout());
+    this.observer.observe(this.root);
+    this.root.addEventListener("click", (event) => {
+      const tile = event.target.closest(".tile");
+      if (tile) this.send("pick", Number(tile.dataset.row));
+    });
+    this.root.addEventListener("keydown", (event) => this.key(event));
+    for (const name of ["pointerover", "focusin"]) this.root.addEventListener(name, (event) => this.tell(event.target.closest(".tile")));
+    for (const name of ["pointerleave", "focusout"]) this.root.addEventListener(name, () => this.tell(null));
+  }
+
+  show(data) {
+    this.data = data;
+    const background = getComputedStyle(this.host.host ?? this.host).getPropertyValue("--st-background-color").trim();
+    const dark = /^#[0-9a-f]{6}$/i.test(background) && [1, 3, 5].every((i) => parseInt(background.slice(i, i + 2), 16) < 110);
+    const palette = data.palette[dark ? "dark" : "light"];
+    this.root.classList.toggle("dark", dark);
+    this.root.classList.toggle("solo", data.solo !== null);
+    this.root.style.setProperty("--wrong", palette.wrong);
+    this.root.style.setProperty("--accent", palette.accent);
+    // one short address for all tiles; the same picture keeps it
+    if (this.url !== data.sheet.url) {
+      const old = this.address;
+      this.url = data.sheet.url;
+      this.address = this.url ? URL.createObjectURL(decoded(this.url)) : "";
+      if (old) setTimeout(() => URL.revokeObjectURL(old), 2000);
+    }
+    this.root.style.setProperty("--sheet", this.address ? `url("${this.address}")` : "none");
+    const focused = this.root.getRootNode().activeElement;
+    const kept = focused?.dataset?.place;
+    let place = 0;
+    this.root.replaceChildren(this.tip, ...data.bands.map((band) => {
+      const section = this.band(band, palette.exits[band.exit], place);
+      place += band.rows.length;
+      return section;
+    }));
+    for (const tiles of this.root.querySelectorAll(".tiles")) tiles.firstElementChild?.setAttribute("tabindex", "0");
+    this.width = 0;
+    this.layout();
+    if (kept) {
+      const again = [...this.root.querySelectorAll("[data-place]")].find((node) => node.dataset.place === kept);
+      (again ?? this.root.querySelector(".tile"))?.focus({ preventScroll: true });
+    } else this.tell(null);
+    Object.assign(this.root.dataset, { ready: "true", shown: place, passing: data.bands.reduce((all, band) => all + band.passing, 0) });
+  }
+
+  band(band, ink, place) {
+    const { data } = this;
+    const section = element("section");
+    section.style.setProperty("--ink", ink);
+    const head = element("div", "head");
+    const name = element("button", "name", `Exit ${band.exit + 1}`);
+    name.type = "button";
+    name.dataset.place = `name${band.exit}`;
+    name.title = data.solo === null ? `Only the images of exit ${band.exit + 1}` : "All exits again";
+    name.append(element("span", "icon", data.solo === null ? "⤢" : "⤡"));
+    name.onclick = () => this.send("turn", { solo: data.solo === null ? band.exit : null });
+    const images = data.filtered ? `${count(band.passing)} of ${count(band.count)} images` : `${count(band.count)} image${band.count === 1 ? "" : "s"}`;
+    const wrong = element("span", "wrong", band.passing ? `${count(band.wrong)} wrong (${((100 * band.wrong) / band.passing).toFixed(1)}${THIN}%)` : "");
+    head.append(name, element("span", "images", images), wrong, this.pager(band));
+    const body = element("div", "tiles");
+    body.setAttribute("role", "group");
+    body.setAttribute("aria-label", `Exit ${band.exit + 1}: ${images}`);
+    if (!band.rows.length) body.append(element("div", "none", band.count ? "None of its images passes the filter." : "No image leaves here."));
+    band.rows.forEach((row, i) => body.append(this.tile(band, row, i, place + i)));
+    section.append(head, body);
+    return section;
+  }
+
+  tile(band, row, i, place) {
+    const { sheet, names } = this.data;
+    const right = band.said[i] === band.truth[i];
+    const tile = element("button", `tile ${right ? "right" : "miss"}`);
+    tile.type = "button";
+    tile.tabIndex = -1;
+    tile.dataset.row = row;
+    tile.dataset.place = `${band.exit}.${i}`;
+    const said = right ? `${names[band.said[i]]}, right` : `${names[band.said[i]]}, wrong: ${names[band.truth[i]]}`;
+    tile.ariaLabel = `Image ${band.ids[i]}: ${said}, score ${band.scores[i]}`;
+    if (sheet.url) {
+      const part = (at, of) => (of > 1 ? (100 * at) / (of - 1) : 0);
+      tile.style.backgroundSize = `${100 * sheet.columns}% ${100 * sheet.rows}%`;
+      tile.style.backgroundPosition = `${part(place % sheet.columns, sheet.columns)}% ${part(Math.floor(place / sheet.columns), sheet.rows)}%`;
+    } else tile.append(element("span", "letter", names[band.said[i]].slice(0, 2)));
+    return tile;
+  }
+
+  pager(band) {
+    const { page } = this.data;
+    const bar = element("span", "pager");
+    if (band.passing <= page) return bar;
+    const turn = (start, sign, label, key) => {
+      const button = element("button", "", sign);
+      button.type = "button";
+      button.ariaLabel = button.title = label;
+      button.dataset.place = `${key}${band.exit}`;
+      button.disabled = start < 0 || start >= band.passing;
+      button.onclick = () => this.send("turn", { exit: band.exit, start });
+      return button;
+    };
+    const last = Math.min(band.start + page, band.passing);
+    bar.append(turn(band.start - page, "‹", "Earlier images", "back"), element("span", "", `${count(band.start + 1)}–${count(last)}`), turn(band.start + page, "›", "More images", "on"));
+    return bar;
+  }
+
+  layout() {
+    const width = this.root.clientWidth;
+    if (!this.data || width === this.width) return;
+    this.width = width;
+    const stage = this.data.present ? 1.4 : 1;
+    this.root.style.setProperty("--k", (width >= 2900 ? 1.7 : width >= 2150 ? 1.25 : 1) * stage);
+    const side = this.data.solo !== null || width < 700 ? 0 : 150 * stage;
+    this.columns = [32, 24, 16, 8, 4].find((columns) => (width - side) / columns >= 29) ?? 4;
+    // as high as a full page, so that turning pages or filtering moves nothing below
+    const size = (width - side - 3 * (this.columns - 1)) / this.columns;
+    const rows = Math.ceil(this.data.page / this.columns);
+    this.root.style.setProperty("--columns", this.columns);
+    this.root.style.setProperty("--tall", `${Math.min(rows, Math.ceil(96 / this.columns) + (this.data.solo === null ? 0 : 9)) * (size + 3) - 3}px`);
+    this.root.classList.toggle("narrow", side === 0);
+  }
+
+  key(event) {
+    const tile = event.target.closest(".tile");
+    if (!tile) return;
+    if (event.key === "PageDown" || event.key === "PageUp") {
+      const pager = tile.closest("section").querySelectorAll(".pager button")[event.key === "PageDown" ? 1 : 0];
+      if (pager && !pager.disabled) pager.click();
+      event.preventDefault();
+      return;
+    }
+    const tiles = [...tile.parentElement.children];
+    const here = tiles.indexOf(tile);
+    let next = null;
+    if (event.key === "ArrowRight") next = tiles[here + 1];
+    else if (event.key === "ArrowLeft") next = tiles[here - 1];
+    else if (event.key === "Home") next = tiles[0];
+    else if (event.key === "End") next = tiles.at(-1);
+    else if (event.key === "ArrowDown" || event.key === "ArrowUp") next = this.across(tile, tiles, here, event.key === "ArrowDown" ? 1 : -1);
+    else return;
+    event.preventDefault();
+    if (!next?.classList.contains("tile")) return;
+    for (const other of next.parentElement.children) other.tabIndex = -1;
+    next.tabIndex = 0;
+    next.focus();
+  }
+
+  // a row up or down, into the next band where this one ends
+  across(tile, tiles, here, way) {
+    const inside = tiles[here + way * this.columns];
+    if (inside) return inside;
+    const row = Math.floor(here / this.columns);
+    if (way > 0 && row < Math.floor((tiles.length - 1) / this.columns)) return tiles.at(-1);
+    const bands = [...this.root.querySelectorAll(".tiles")].filter((band) => band.querySelector(".tile"));
+    const band = bands[bands.indexOf(tile.parentElement) + way];
+    if (!band) return null;
+    const column = here % this.columns;
+    const start = way > 0 ? 0 : Math.floor((band.children.length - 1) / this.columns) * this.columns;
+    return band.children[Math.min(start + column, band.children.length - 1)];
+  }
+
+  tell(tile) {
+    this.tip.hidden = !tile;
+    if (!tile) return;
+    this.tip.textContent = tile.ariaLabel;
+    const box = tile.getBoundingClientRect();
+    const size = this.tip.getBoundingClientRect();
+    this.tip.style.left = `${Math.min(Math.max(8, box.left + box.width / 2 - size.width / 2), window.innerWidth - size.width - 8)}px`;
+    this.tip.style.top = `${box.top - size.height - 6 > 60 ? box.top - size.height - 6 : box.bottom + 6}px`;
+  }
+}
