@@ -1,10 +1,11 @@
-"""Which image is tried, by which rule and threshold: the controls of *Try an image* and what they choose.
+"""Which image is tried, by which way it comes, by which threshold: the controls of *Try an image* and what they choose.
 
-A test image's id lives in the link as `image`; a file stays with the visitor who brought it.
+A test image's id lives in the link as `image`; whatever else is brought stays with the visitor who brought it.
 """
 
 import json
 import secrets
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,17 +13,28 @@ import numpy as np
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import cache, state
-from app.journey import Picture, embedded_picture, uploaded_picture
+from app import cache, pad, paste, state
+from app.journey import Picture, drawn_picture, embedded_picture, uploaded_picture
 from app.state import View
 from core.checkpoints import Card
-from core.data.decode import FORMATS, printable
+from core.data.batch import is_zip
+from core.data.decode import FORMATS, MAX_PIXELS, printable
 from core.data.embedded import load_labels
 from core.errors import UserError
 from core.trace import Trace
 
 _PARAMETER = "image"
 _FILE = "try_file"
+_CAMERA = "try_camera"
+# way in -> its label, its icon, what stands on top while there is no picture yet
+WAYS = {
+    "test": ("Test image", ":material/grid_view:", "Choose a test image, and see where it leaves"),
+    "file": ("File", ":material/upload_file:", "Bring an image, and see where it leaves"),
+    "many": ("Many", ":material/folder_zip:", "Bring many images, and see where each one leaves"),
+    "camera": ("Camera", ":material/photo_camera:", "Take a picture, and see where it leaves"),
+    "draw": ("Draw", ":material/draw:", "Draw a digit, and see where it leaves"),
+    "paste": ("Paste", ":material/content_paste:", "Paste an image, and see where it leaves"),
+}
 _MARKDOWN = {ord(c): "\\" + c for c in "\\`*_{}[]()#+-!|<>~$:"}
 
 
@@ -31,12 +43,14 @@ class Current:
     """What is looked at.
 
     Args:
-        row: id of the test image, or of the last one before a file came; None where there are no test images.
-        upload: name and bytes of the file that is tried instead, or None.
+        way: how it comes, one of `WAYS`.
+        row: id of the test image, or of the last one before another way; None where there are no test images.
+        brought: name and contents of what was brought that way, or None.
     """
 
+    way: str
     row: int | None
-    upload: tuple[str, bytes] | None
+    brought: tuple[str, bytes] | None
 
 
 def escaped(text: str) -> str:
@@ -69,7 +83,7 @@ def first_picture(exits: NDArray[np.int64], trace: Trace) -> int:
 
 
 def current_picture(labels: NDArray[np.int64] | None, first: int) -> Current:
-    """The test image or file to try: from the link where it changed, else from the session.
+    """What to try: the test image of the link where it changed, else what the session holds.
 
     Args:
         labels: classes of the test images, by id; None where there are none.
@@ -77,8 +91,11 @@ def current_picture(labels: NDArray[np.int64] | None, first: int) -> Current:
     """
     memory = st.session_state
     linked = st.query_params.get(_PARAMETER)
+    brought: dict[str, tuple[str, bytes]] = memory.setdefault("try_brought", {})
     if labels is None or not len(labels):
-        return Current(None, memory.get("try_upload"))
+        way = memory.get("try_way", "file")
+        way = "file" if way == "test" else way
+        return Current(way, None, brought.get(way))
     if linked is not None and linked != memory.get("try_linked"):
         row = read_row(linked, len(labels))
         if row is None:
@@ -88,17 +105,16 @@ def current_picture(labels: NDArray[np.int64] | None, first: int) -> Current:
                 "showing another image."
             ]
         else:
-            memory["try_row"] = row
-            memory["try_uses_file"] = False
+            choose_row(row)
     row = min(memory.setdefault("try_row", first), len(labels) - 1)
-    uses_file = memory.get("try_uses_file", False) and "try_upload" in memory
-    written = None if uses_file else str(row)
+    way = memory.setdefault("try_way", "test")
+    written = str(row) if way == "test" else None
     memory["try_linked"] = written
     if written is None:
         st.query_params.pop(_PARAMETER, None)
     elif linked != written:
         st.query_params[_PARAMETER] = written
-    return Current(row, memory["try_upload"] if uses_file else None)
+    return Current(way, row, brought.get(way))
 
 
 def problems() -> list[str]:
@@ -109,21 +125,17 @@ def problems() -> list[str]:
 def choose_row(row: int) -> None:
     """Try a test image next."""
     st.session_state["try_row"] = row
-    st.session_state["try_uses_file"] = False
+    st.session_state["try_way"] = "test"
 
 
-def _take_file() -> None:
-    """A file came or went."""
-    file = st.session_state[_FILE]
-    if file is None:
-        st.session_state.pop("try_upload", None)
+def bring(way: str, name: str, data: bytes | None) -> None:
+    """Something came by a way, or went."""
+    st.session_state.get("try_lines", {}).pop(way, None)
+    brought = st.session_state.setdefault("try_brought", {})
+    if data is None:
+        brought.pop(way, None)
     else:
-        st.session_state["try_upload"] = (file.name, file.getvalue())
-    st.session_state["try_uses_file"] = file is not None
-
-
-def _use_file() -> None:
-    st.session_state["try_uses_file"] = True
+        brought[way] = (name, data)
 
 
 def load_picture(current: Current, card: Card, labels: NDArray[np.int64] | None) -> Picture | None:
@@ -132,25 +144,107 @@ def load_picture(current: Current, card: Card, labels: NDArray[np.int64] | None)
     Raises:
         UserError: one line on what is wrong with it.
     """
-    if current.upload:
-        name, data = current.upload
-        return uploaded_picture(name, data, _as_key(card))
-    if current.row is None or labels is None:
+    if current.way == "test":
+        if current.row is None or labels is None:
+            return None
+        return embedded_picture(card, current.row, int(labels[current.row]))
+    line = st.session_state.get("try_lines", {}).get(current.way)
+    if line:
+        raise UserError(line)
+    if current.brought is None:
         return None
-    return embedded_picture(card, current.row, int(labels[current.row]))
+    name, data = current.brought
+    if current.way == "draw":
+        return drawn_picture(data, _as_key(card))
+    if is_zip(data):
+        raise UserError(f"{printable(name)}: expected one image, got a zip: choose Many above and bring it there")
+    return uploaded_picture(name, data, _as_key(card))
 
 
 def _as_key(card: Card) -> str:
     return json.dumps(card.preprocessing.to_json(), sort_keys=True)
 
 
-def invite(card: Card) -> None:
-    """What stands where the story will be, before there is a picture."""
-    st.subheader("Bring an image")
-    st.text(
-        f"No test images of {card.dataset} lie in checkpoints/. Drop a file on the left: "
-        f"{', '.join(FORMATS)}, any size, grey or colour."
+def invite(current: Current, card: Card, has_table: bool) -> None:
+    """What stands where the story will be, before there is a picture.
+
+    Args:
+        has_table: many images have come, and their table stands above.
+    """
+    if current.way == "many" and has_table:
+        st.caption("Click a row to see that picture's way through the network here.")
+        return
+    if current.row is None:
+        st.subheader("Bring an image")
+        st.text(
+            f"No test images of {card.dataset} lie in checkpoints/. Drop a file on the left: "
+            f"{', '.join(FORMATS)}, any size, grey or colour."
+        )
+        return
+    words = {
+        "file": f"Drop a file on the left: {', '.join(FORMATS)}, any size, grey or colour.",
+        "many": "Drop files or a zip on the left: each one's answer, exit and cost will stand here in a table.",
+        "camera": "Take a photo on the left. The network sees the centred square of it.",
+        "draw": "Draw on the left: the way begins as soon as the pen is lifted.",
+        "paste": "Copy a picture or take a screenshot, then press Ctrl+V on this page.",
+    }
+    st.html(_EMPTY.format(words[current.way]))
+
+
+# the outlines of a journey, so that nothing jumps when one comes
+_EMPTY = """
+<style>
+.empty {{ display: grid; gap: 22px; }}
+.empty div {{ display: flex; gap: 22px; align-items: center; }}
+.empty i {{ border: 1.5px dashed color-mix(in srgb, currentColor 18%, transparent); border-radius: 8px; }}
+.empty .pictures i {{ height: 165px; flex: 0 0 165px; }}
+.empty .rail i {{ height: 14px; flex: 1; border-radius: 3px; }}
+.empty .columns i {{ height: 170px; flex: 1; }}
+.empty p {{ margin: 0; font-size: 15px; max-width: 34em; }}
+</style>
+<div class="empty"><div class="pictures"><i></i><i></i><p>{}</p></div>
+<div class="rail"><i></i><i></i><i></i><i></i><i></i></div><div class="columns"><i></i><i></i><i></i></div></div>
+"""
+
+
+def network_for_digits(cards: Mapping[str, Card]) -> str | None:
+    """Name of a network that one can draw for, or None."""
+    return next((name for name, card in cards.items() if card.preprocessing.channels == 1), None)
+
+
+def pick_way(current: Current, with_test_images: bool) -> None:
+    """How a picture comes: all ways stand side by side."""
+    st.session_state["try_way_choice"] = current.way
+
+    def take() -> None:
+        st.session_state["try_way"] = st.session_state["try_way_choice"]
+
+    st.segmented_control(
+        "How the picture comes",
+        [way for way in WAYS if with_test_images or way != "test"],
+        key="try_way_choice",
+        format_func=lambda way: f"{WAYS[way][1]} {WAYS[way][0]}",
+        required=True,
+        on_change=take,
+        label_visibility="collapsed",
+        width="content",
     )
+
+
+def pick_picture(current: Current, card: Card, digits: str | None) -> None:
+    """Where a picture is brought by the chosen way, one picture at a time.
+
+    Args:
+        digits: name of a network to draw for, where this one sees colour.
+    """
+    if current.way == "file":
+        _pick_file(current)
+    elif current.way == "camera":
+        _pick_camera()
+    elif current.way == "paste":
+        paste.show(_take_paste)
+    elif current.way == "draw":
+        _draw(current, card, digits)
 
 
 def pick_threshold(view: View, early: int) -> None:
@@ -190,17 +284,51 @@ def _threshold(label: str, key: str, value: float, thresholds: Any) -> None:
     )
 
 
-def pick_file(current: Current) -> None:
-    """Where files are dropped; the one that was brought can be looked at again after a test image."""
-    st.file_uploader(
+def _pick_file(current: Current) -> None:
+    def take() -> None:
+        file = st.session_state[_FILE]
+        bring("file", file.name if file else "", file.getvalue() if file else None)
+
+    file = st.file_uploader(
         "Your own image",
         key=_FILE,
-        on_change=_take_file,
-        help=f"{', '.join(FORMATS)}; any size up to 64 megapixels, grey or colour. It stays on this machine.",
+        on_change=take,
+        help=f"{', '.join(FORMATS)}; any size up to {MAX_PIXELS / 1e6:.0f} megapixels, grey or colour. "
+        "It stays on this machine.",
     )
-    upload = st.session_state.get("try_upload")
-    if upload and not current.upload:
-        st.button(f"Back to {escaped(printable(upload[0], 24))}", key="try_back", on_click=_use_file, width="stretch")
+    if current.brought and file is None:
+        st.caption(f"Shown: {escaped(printable(current.brought[0], 40))}")
+
+
+def _pick_camera() -> None:
+    def take() -> None:
+        photo = st.session_state[_CAMERA]
+        bring("camera", "Photo", photo.getvalue() if photo else None)
+
+    st.camera_input("Camera", key=_CAMERA, on_change=take, label_visibility="collapsed", resolution="480p")
+    st.caption("No picture? Allow the camera beside the address, or bring a file. The photo stays on this machine.")
+
+
+def _take_paste(message: Any) -> None:
+    try:
+        name, data = paste.pasted(message)
+    except UserError as error:
+        bring("paste", "", None)
+        st.session_state.setdefault("try_lines", {})["paste"] = str(error)
+    else:
+        bring("paste", name, data)
+
+
+def _draw(current: Current, card: Card, digits: str | None) -> None:
+    if card.preprocessing.channels == 1:
+        pad.show(current.brought[1] if current.brought else None, lambda data: bring("draw", "Your drawing", data))
+        return
+    st.text(
+        f"The pad is for networks that know digits; this one knows {', '.join(card.class_names[:3])} and the like, "
+        "in colour."
+    )
+    if digits is not None:
+        st.button(f"Draw for {escaped(digits)}", on_click=state.choose_model, args=(digits, cache.zoo().explorable))
 
 
 def shuffle_controls(examples: int) -> int:

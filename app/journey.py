@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 from PIL import Image
 
 from app import cache, theme
@@ -18,8 +17,7 @@ from app.state import DATASETS, View
 from core.analysis.rules import RULES
 from core.checkpoints import Card
 from core.data.decode import decode_image, printable
-from core.data.embedded import load_labels
-from core.data.likeness import measures, unlike
+from core.data.drawing import centred
 from core.data.preprocess import Prepared, Preprocessing, to_image
 
 if TYPE_CHECKING:
@@ -128,6 +126,33 @@ def uploaded_picture(name: str, data: bytes, preprocessing: str) -> Picture:
     )
 
 
+@st.cache_data(max_entries=8, scope="session", show_spinner=False)
+def drawn_picture(data: bytes, preprocessing: str) -> Picture:
+    """What somebody drew on the pad, centred as the digits of MNIST are; kept for this visitor.
+
+    Args:
+        data: the pad's PNG.
+        preprocessing: of the network's card, as JSON.
+
+    Raises:
+        UserError: nothing is drawn, or no picture came.
+    """
+    image = decode_image(data, "the drawing")
+    wanted = Preprocessing.from_json(json.loads(preprocessing))
+    digit = centred(image, wanted.size)
+    picture = np.asarray(digit)[None].repeat(wanted.channels, axis=0)
+    steps = (f"scaled and centred in {wanted.size} x {wanted.size}, as the digits of MNIST are",)
+    return Picture(
+        key=f"drawing {hashlib.sha1(data, usedforsecurity=False).hexdigest()}",
+        name="Your drawing",
+        preview=png_url(image),
+        size=image.size,
+        about="",
+        prepared=Prepared(wanted.normalise(picture[None]), picture, steps),
+        uploaded=True,
+    )
+
+
 def _has_colour(image: Image.Image) -> bool:
     if image.mode != "RGB":
         return False
@@ -146,30 +171,6 @@ def _jpeg_url(image: Image.Image) -> str:
     buffer = io.BytesIO()
     image.save(buffer, "JPEG", quality=85)
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _known(pixels: str, _images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Measures of the test images with that hash."""
-    return measures(_images)
-
-
-def honest_note(card: Card, picture: Picture) -> str | None:
-    """One line where an uploaded picture is plainly unlike the test images, else None."""
-    if not picture.uploaded or not cache.has_images(card.dataset):
-        return None
-    images = cache.test_images(card.dataset)
-    if images.shape[1:] != picture.prepared.picture.shape:
-        return None
-    found = unlike(picture.prepared.picture, _known(load_labels(card.dataset, cache.ROOT).sha256, images))
-    if not found:
-        return None
-    listed = " and ".join(filter(None, (", ".join(found[:-1]), found[-1])))
-    n = f"the {len(images):,} test images this network was measured on"
-    return (
-        f"Unlike {n}: as the network sees it, this picture is {listed} of them. "
-        "It may be sure all the same; here that proves nothing."
-    )
 
 
 def tell(
@@ -267,9 +268,20 @@ def blocks_of(card: Card) -> list[dict[str, Any]]:
 
 
 def payload(
-    story: "Story", timing: "Timing", card: Card, view: View, picture: Picture, device: "Device", present: bool = False
+    story: "Story",
+    timing: "Timing",
+    card: Card,
+    view: View,
+    picture: Picture,
+    device: "Device",
+    present: bool = False,
+    note: tuple[str, bool] | None = None,
 ) -> dict[str, Any]:
-    """The journey component's data, plain JSON."""
+    """The journey component's data, plain JSON.
+
+    Args:
+        note: a line about how usual the picture is, and whether it is unusual.
+    """
     names, rule = card.class_names, RULES[view.rule]
     last = card.num_exits - 1
 
@@ -320,7 +332,8 @@ def payload(
             "device": device.label.removeprefix("GPU ").removeprefix("CPU "),
             "kind": "CPU" if device.name == "cpu" else "GPU",
         },
-        "note": honest_note(card, picture),
+        "note": note[0] if note else None,
+        "unusual": bool(note and note[1]),
         "palette": theme.palette(card.num_exits),
         "present": present,
     }
@@ -328,15 +341,17 @@ def payload(
     return data
 
 
-def show_sentence(parts: list[tuple[str, int | str | None]], line: str, num_exits: int, present: bool = False) -> None:
-    """Draw the sentence on top of the page."""
+def show_sentence(
+    parts: list[tuple[str, int | str | None]], line: str, num_exits: int, present: bool = False, key: str = "sentence"
+) -> None:
+    """Draw the sentence on top of the page, or with another key one further down."""
     data = {
         "parts": [list(part) for part in parts],
         "below": line,
         "palette": theme.palette(num_exits),
         "present": present,
     }
-    _mount_sentence(key="sentence", data=data)
+    _mount_sentence(key=key, data=data)
 
 
 def show(data: dict[str, Any]) -> None:

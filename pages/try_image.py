@@ -1,11 +1,11 @@
-"""Try an image: a test image or a file of one's own, taken through the network to its exit."""
+"""The laboratory: a picture, brought by whatever way, taken through the network to its exit; or many at once."""
 
 import sys
 from dataclasses import replace
 
 import streamlit as st
 
-from app import cache, choice, controls, journey, picker, state
+from app import cache, choice, controls, journey, many, picker, state, unusual
 from core.analysis.sweep import route
 from core.errors import UserError
 
@@ -43,6 +43,7 @@ except UserError as error:
     no_trace = str(error)
     view = replace(view, calibrated=False)  # as far as this page goes: no temperatures without recorded answers
 current = choice.current_picture(labels, first)
+job = many.current_job() if current.way == "many" else None
 for line in [*state.problems(), *choice.problems()]:
     st.warning(choice.escaped(line), icon=":material/link_off:")
 
@@ -50,25 +51,52 @@ sentence = st.empty()
 if present:
     story_column = st.container()
 else:
+    choice.pick_way(current, labels is not None)
     choose_column, story_column = st.columns([0.22, 0.78], gap="large")
     with choose_column:
-        choice.pick_file(current)
-        if labels is not None:
+        if current.way == "many":
+            many.pick()
+        elif current.way != "test":
+            choice.pick_picture(current, card, choice.network_for_digits(cards))
+        elif labels is not None:
             seed = choice.shuffle_controls(len(labels))
             try:
                 if no_trace:
                     raise UserError(no_trace)
-                selected = None if current.upload else current.row
-                picker.show(picker.payload(exits, trace, card, seed, selected), len(labels), choice.choose_row)
+                picker.show(picker.payload(exits, trace, card, seed, current.row), len(labels), choice.choose_row)
             except UserError as error:
                 st.error(choice.escaped(str(error)), icon=":material/broken_image:")
 
+device = None
 with story_column:
+    batch = st.container()
     place = st.empty()
+    if job and "torch" not in sys.modules:
+        sentence.html(journey.WAITING_SENTENCE)
     try:
+        if current.way == "many":
+            if many.line():
+                raise UserError(many.line())
+            answers = None
+            if job:
+                from core.network.devices import pick_device
+
+                device = pick_device(state.current_device())
+                network, _, lock = cache.load_network(view.model, device.name)
+                job.turn_to(card, cache.weights_hash(view.model))
+                with batch:
+                    answers = many.show(job, network, lock, card, view, fitted, present)
+                with sentence.container():
+                    parts = many.sentence(job, answers, card)
+                    journey.show_sentence(parts, many.below(job, card, device.label), card.num_exits, present)
+                current = replace(current, brought=many.opened(job))
         picture = choice.load_picture(current, card, labels)
         if picture is None:
-            choice.invite(card)
+            if job is None:
+                with sentence.container():
+                    journey.show_sentence([(choice.WAYS[current.way][2], None)], "", card.num_exits, present)
+            with place.container():
+                choice.invite(current, card, job is not None)
             st.stop()
         if "torch" not in sys.modules:
             sentence.html(journey.WAITING_SENTENCE)
@@ -79,14 +107,20 @@ with story_column:
         network, _, lock = cache.load_network(view.model, device.name)
         with lock:
             story, timing = journey.tell(network, card, view, picture, fitted)
-        data = journey.payload(story, timing, card, view, picture, device, present)
+        note = unusual.look(view.model, card, picture.prepared, device.name) if picture.uploaded else None
+        data = journey.payload(story, timing, card, view, picture, device, present, note)
     except UserError as error:
-        with sentence.container():
-            journey.show_sentence([("This picture did not reach the network", None)], "", card.num_exits, present)
+        if job is None:
+            with sentence.container():
+                journey.show_sentence([("This picture did not reach the network", None)], "", card.num_exits, present)
         place.error(choice.escaped(str(error)), icon=":material/image_not_supported:")
         st.stop()
+    parts, line = journey.sentence(story, card, view, picture), journey.below(card, picture, view)
     with place.container():
+        if job:
+            journey.show_sentence(parts, line, card.num_exits, present, key="picture_sentence")
         journey.show(data)
-with sentence.container():
-    parts = journey.sentence(story, card, view, picture)
-    journey.show_sentence(parts, journey.below(card, picture, view), card.num_exits, present)
+if job is None:
+    with sentence.container():
+        journey.show_sentence(parts, line, card.num_exits, present)
+unusual.prepare(view.model, card, device.name)  # while the visitor looks: the next picture may come from outside

@@ -102,6 +102,7 @@ class Journey {
     this.find(".steps ol").replaceChildren(...steps.map((step) => element("li", {}, step)));
     const note = this.find(".note");
     note.hidden = !this.data.note;
+    note.classList.toggle("unusual", this.data.unusual);
     note.textContent = this.data.note ?? "";
   }
 

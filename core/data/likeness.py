@@ -1,7 +1,15 @@
-"""Is a picture anything like the ones a network was tested on? Four plain measures, compared with all of them.
+"""Is a picture anything like the ones a network was tested on? Two views, both compared with test images.
 
-They cannot say that a picture is one of its kind, only that it clearly is not.
+Four plain measures of the picture's pixels say *in what* it differs. A distance in the network's own feature space
+says *whether* it does. It is the Mahalanobis distance of the pooled features of every exit (Lee et al. 2018, "A simple
+unified framework for detecting out-of-distribution samples", here without classes). Why not the energy score: on
+MNIST, photographs and noise make the logits larger, not smaller, so their energy calls them typical; and the trace
+keeps log-probabilities, from which energy cannot be had. The distance finds them all.
+
+Neither can say that a picture is one of its kind, only that it clearly is not.
 """
+
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -57,3 +65,61 @@ def unlike(picture: NDArray[np.uint8], known: NDArray[np.float32]) -> tuple[str,
 
 def _share(part: float) -> str:
     return "all" if part == 1 else f"{100 * part:.2f} %"
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Test images in a network's feature space.
+
+    Args:
+        mean, scale: of each feature, (features,).
+        precision: inverse of the regularised scatter of the standardised features, (features, features).
+        distances: of the test images themselves, rising, (n,); each measured with itself left out, so that a new
+            picture is compared fairly.
+        available: how many test images there are; `n` of them, evenly spread, were taken.
+    """
+
+    mean: NDArray[np.float64]
+    scale: NDArray[np.float64]
+    precision: NDArray[np.float64]
+    distances: NDArray[np.float64]
+    available: int
+
+    @property
+    def n(self) -> int:
+        """How many test images a picture is compared with."""
+        return len(self.distances)
+
+    @classmethod
+    def fit(cls, features: NDArray[np.float32], available: int | None = None, ridge: float = 0.01) -> "Reference":
+        """From the features of test images.
+
+        Args:
+            features: (n, features), n of 2 or more.
+            available: as above; None for n.
+            ridge: added to each standardised feature's variance, so that few images suffice.
+        """
+        values = features.astype(np.float64)
+        n, size = values.shape
+        mean, scale = values.mean(axis=0), values.std(axis=0) + 1e-6
+        z = (values - mean) / scale
+        precision = np.linalg.inv(z.T @ z + ridge * n * np.eye(size))
+        q = np.einsum("ij,jk,ik->i", z, precision, z)
+        # what leaving image i out of mean and scatter would give (Sherman and Morrison), exactly but for the scale
+        wide = n / (n - 1)
+        alone = wide**2 * q / np.maximum(1 - wide * q, 1e-12)
+        return cls(mean, scale, precision, np.sort(alone), len(values) if available is None else available)
+
+    def distance(self, features: NDArray[np.float32]) -> float:
+        """Squared Mahalanobis distance of one picture's features (features,), on the scale of `distances`."""
+        z = (features.astype(np.float64) - self.mean) / self.scale
+        return float(z @ self.precision @ z)
+
+    def share_nearer(self, features: NDArray[np.float32]) -> float:
+        """The share of the test images that are less unusual than a picture, 0..1."""
+        return float(np.searchsorted(self.distances, self.distance(features), side="left") / self.n)
+
+
+def evenly(examples: int, most: int) -> NDArray[np.int64]:
+    """Rows of at most that many examples, evenly spread over all."""
+    return np.linspace(0, examples - 1, min(examples, most)).round().astype(np.int64)

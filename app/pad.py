@@ -1,0 +1,48 @@
+"""The drawing pad: what was drawn comes as a PNG each time the pen is lifted."""
+
+import base64
+import binascii
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import streamlit as st
+
+KEY = "pad"
+_LARGEST = 2**20  # characters; a drawing takes about 5,000
+_START = "data:image/png;base64,"
+_FILES = Path(__file__).resolve().parent / "components"
+
+_mount = st.components.v2.component(
+    "eenet_pad",
+    html=(_FILES / "pad.html").read_text(encoding="utf-8"),
+    css=(_FILES / "pad.css").read_text(encoding="utf-8"),
+    js=(_FILES / "pad.js").read_text(encoding="utf-8"),
+)
+
+
+def show(drawn: bytes | None, on_draw: Callable[[bytes | None], None]) -> None:
+    """Draw the pad.
+
+    Args:
+        drawn: the PNG that was drawn before the visitor looked elsewhere, or None.
+        on_draw: called with the PNG, or None where the pad was cleared, before the page runs again.
+    """
+    memory = st.session_state
+    if KEY not in memory:  # the pad comes into view: it starts from what was drawn, and goes on by itself
+        memory["pad_start"] = _START + base64.b64encode(drawn).decode() if drawn else ""
+
+    def take() -> None:
+        on_draw(drawing(memory[KEY].get("png")))
+
+    _mount(key=KEY, data={"start": memory.get("pad_start", "")}, on_png_change=take)
+
+
+def drawing(message: Any) -> bytes | None:
+    """The PNG in a message of the pad, checked like any other input; None where nothing is drawn."""
+    if not isinstance(message, str) or not message.startswith(_START) or len(message) > _LARGEST:
+        return None
+    try:
+        return base64.b64decode(message[len(_START) :], validate=True)
+    except binascii.Error:
+        return None
