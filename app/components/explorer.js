@@ -240,7 +240,6 @@ class Explorer {
       }
     };
     step(start);
-    if (length) this.gliding = requestAnimationFrame(step);
   }
 
   stopGliding() {
