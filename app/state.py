@@ -33,7 +33,7 @@ AXES = {
 }
 _PARAMETERS = ("model", "rule", "temperature", "t", "off", "axis", "scale")
 _LONGEST_SHOWN = 40
-DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10"}
+DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN", "tiny-imagenet": "Tiny-ImageNet"}
 
 
 @dataclass(frozen=True)

@@ -16,6 +16,11 @@ import numpy as np
 from core.data.archive import Archive
 from core.data.decode import decode_image, printable
 from core.data.folders import read_folder
+from core.data.svhn import FILES as SVHN_FILES
+from core.data.svhn import SVHN_CLASSES, read_svhn
+from core.data.tiny_imagenet import ADDRESS as TINY_IMAGENET_ADDRESS
+from core.data.tiny_imagenet import FILE as TINY_IMAGENET_FILE
+from core.data.tiny_imagenet import read_tiny_imagenet
 from core.errors import UserError
 
 PARTS = ("training", "calibration", "test")
@@ -72,10 +77,12 @@ def load_images(
     """One part of a dataset, in canonical order.
 
     Args:
-        dataset: `mnist`, `cifar10`, or a folder or zip with one sub-folder per class (a path, also below `data_dir`).
+        dataset: `mnist`, `cifar10`, `svhn`, `tiny-imagenet`, or a folder or zip with one sub-folder per class (a path,
+            also below `data_dir`).
         part: `training` (without the calibration images), `calibration` or `test`.
-        data_dir: where the files lie: torchvision's own layout, or for CIFAR-10 two zips of one folder per class.
-        download: whether torchvision may fetch MNIST or CIFAR-10 into `data_dir` where it is missing.
+        data_dir: where the files lie: torchvision's own layout, or for CIFAR-10 two zips of one folder per class; for
+            Tiny-ImageNet the official zip.
+        download: whether torchvision may fetch MNIST, CIFAR-10 or SVHN into `data_dir` where it is missing.
         channels, size: for a folder or zip: 1 (grey) or 3, and the side its images are resized to.
         report: for a folder or zip: called with the number of images read and their total.
 
@@ -224,7 +231,34 @@ def _read_cifar10_zip(path: Path) -> _Split:
     return _Split(images, labels, classes)
 
 
-_READERS: dict[str, Callable[[bool, Path, bool], _Split]] = {"mnist": _read_mnist, "cifar10": _read_cifar10}
+def _read_svhn(train: bool, data_dir: Path, download: bool) -> _Split:
+    path = data_dir / SVHN_FILES[train]
+    if not path.is_file():
+        from torchvision.datasets import SVHN
+
+        split = "train" if train else "test"
+        advice = f"put {path.name} into {data_dir}, or name its place with --data-dir"
+        _fetch("SVHN", lambda root, download: SVHN(root, split, download=download), data_dir, download,
+               SVHN.split_list[split][0], advice)  # fmt: skip
+    return _Split(*read_svhn(path), SVHN_CLASSES)
+
+
+def _read_tiny_imagenet(train: bool, data_dir: Path, download: bool) -> _Split:
+    path = data_dir / TINY_IMAGENET_FILE
+    if not path.is_file():
+        raise UserError(
+            f"expected Tiny-ImageNet in {path}, got no such file: download it from {TINY_IMAGENET_ADDRESS}, "
+            "or name its place with --data-dir"
+        )
+    return _Split(*read_tiny_imagenet(path, train))
+
+
+_READERS: dict[str, Callable[[bool, Path, bool], _Split]] = {
+    "mnist": _read_mnist,
+    "cifar10": _read_cifar10,
+    "svhn": _read_svhn,
+    "tiny-imagenet": _read_tiny_imagenet,
+}
 
 
 def _fetch(title: str, torchvision_class: Any, data_dir: Path, download: bool, url: str, advice: str) -> None:

@@ -105,7 +105,8 @@ def default_recipe(dataset: str, network: NetworkSpec, **changes: Any) -> Recipe
     base = Recipe(
         dataset,
         network,
-        augmentation="shift" if network.input_shape[0] == 1 else "crop-flip",
+        # digits are not the same mirrored
+        augmentation="shift" if network.input_shape[0] == 1 or dataset == "svhn" else "crop-flip",
         # flattened heads have thousands of inputs: at 0.2 they diverge
         head_learning_rate=0.05 if network.exit_type == "plain" and network.num_early_exits else 0.1,
     )
