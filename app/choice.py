@@ -185,7 +185,9 @@ def invite(current: Current, card: Card, has_table: bool) -> None:
         "file": f"Drop a file on the left: {', '.join(FORMATS)}, any size, grey or colour.",
         "many": "Drop files or a zip on the left: each one's answer, exit and cost will stand here in a table.",
         "camera": "Take a photo on the left. The network sees the centred square of it.",
-        "draw": "Draw on the left: the way begins as soon as the pen is lifted.",
+        "draw": "Draw on the left: the way begins as soon as the pen is lifted."
+        if card.preprocessing.channels == 1
+        else "For a drawing, choose a network that knows digits.",
         "paste": "Copy a picture or take a screenshot, then press Ctrl+V on this page.",
     }
     st.html(_EMPTY.format(words[current.way]))
@@ -323,10 +325,8 @@ def _draw(current: Current, card: Card, digits: str | None) -> None:
     if card.preprocessing.channels == 1:
         pad.show(current.brought[1] if current.brought else None, lambda data: bring("draw", "Your drawing", data))
         return
-    st.text(
-        f"The pad is for networks that know digits; this one knows {', '.join(card.class_names[:3])} and the like, "
-        "in colour."
-    )
+    known = escaped(", ".join(card.class_names[:3]))
+    st.markdown(f"This network knows {known} and the like, in colour. The pad draws bright strokes on black.")
     if digits is not None:
         st.button(f"Draw for {escaped(digits)}", on_click=state.choose_model, args=(digits, cache.zoo().explorable))
 
@@ -338,7 +338,7 @@ def shuffle_controls(examples: int) -> int:
         The seed of the thumbnails to show.
     """
     with st.container(horizontal=True, vertical_alignment="center", gap="small"):
-        st.caption(f"Or one of {examples:,} test images", width="stretch")
+        st.caption(f"One of {examples:,} test images", width="stretch")
         st.button(
             "",
             key="try_random",

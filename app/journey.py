@@ -2,6 +2,7 @@
 
 import base64
 import hashlib
+import html
 import io
 import json
 from dataclasses import dataclass
@@ -360,10 +361,13 @@ def show(data: dict[str, Any]) -> None:
 
 
 # in place of the sentence and the journey while torch is loaded, of the same height
-WAITING_SENTENCE = (
-    '<div role="status" style="height:52px;font-size:23px;line-height:1.25;font-weight:700">'
-    "Waking the network up …</div>"
-)
+def waiting_sentence(words: str) -> str:
+    """HTML of plain words where the sentence will stand."""
+    style = "height:52px;font-size:23px;line-height:1.25;font-weight:700"
+    return f'<div role="status" style="{style}">{html.escape(words)}</div>'
+
+
+WAITING_SENTENCE = waiting_sentence("Waking the network up …")
 WAITING = """
 <style>
 .waiting { display: grid; gap: 22px; opacity: .9; }

@@ -19,13 +19,13 @@ import pandas as pd
 import streamlit as st
 from numpy.typing import NDArray
 
-from app import theme
+from app import controls, theme
 from app.state import View
 from core.analysis.answers import Answers, leave
 from core.analysis.rules import RULES
 from core.checkpoints import Card
 from core.data.batch import MAX_FILES, Chunk, Failure, Files, class_of
-from core.data.decode import FORMATS
+from core.data.decode import FORMATS, printable
 from core.data.preprocess import Preprocessing, to_image
 from core.errors import UserError
 
@@ -34,6 +34,7 @@ _TABLE = "try_table"
 _JOB = "try_job"
 _ROW = "try_many_row"
 _MOST_THUMBNAILS = 1_000
+_MOST_NAMED = 3  # failures that are named without opening their list
 _REPORT = 0.1  # seconds between two steps of the progress bar
 
 
@@ -93,27 +94,24 @@ class Job:
             network: on its device.
             lock: held only while a chunk runs, so that others get their turn.
         """
-        assert self.preprocessing is not None
-        for chunk in self.chunks[len(self.heard) :]:
-            self._hear(network, lock, chunk)
-            yield len(self.heard) / len(self.chunks)
-        with closing(self.files.prepare(self.preprocessing, self.next)) as chunks:
-            started = time.perf_counter()
-            for chunk in chunks:
-                self.chunks.append(chunk)
-                self.next = chunk.stop
-                self._hear(network, lock, chunk)
-                self.seconds += time.perf_counter() - started
-                started = time.perf_counter()
-                yield self.next / len(self.files.files)
-
-    def _hear(self, network: Any, lock: Any, chunk: Chunk) -> None:
+        from core.network.listening import listen
         from core.network.tracing import run_network
 
         assert self.preprocessing is not None
-        with lock:
-            outputs = run_network(network, chunk.pictures, self.preprocessing)
-        self.heard.append((outputs.logits, outputs.confidence_logits))
+        for chunk in self.chunks[len(self.heard) :]:
+            with lock:
+                outputs = run_network(network, chunk.pictures, self.preprocessing)
+            self.heard.append((outputs.logits, outputs.confidence_logits))
+            yield len(self.heard) / len(self.chunks)
+        with closing(listen(network, self.files, self.preprocessing, self.next, turn=lambda: lock)) as steps:
+            started = time.perf_counter()
+            for chunk, outputs in steps:
+                self.chunks.append(chunk)
+                self.heard.append((outputs.logits, outputs.confidence_logits))
+                self.next = chunk.stop
+                self.seconds += time.perf_counter() - started
+                yield self.next / len(self.files.files)
+                started = time.perf_counter()
 
     def answers(self, view: View, early: int, fitted: tuple[float, ...] | None) -> Answers:
         """Where the pictures heard so far leave; there must be one.
@@ -316,7 +314,7 @@ def show_table(frame: pd.DataFrame, job: Job, rule: str) -> None:
         row_height=36,
         column_config={
             "seen": st.column_config.ImageColumn("Seen", width=50, help="What the network sees"),
-            "file": st.column_config.TextColumn("File", width="large"),
+            "file": st.column_config.TextColumn("File", width="medium"),
             "answer": st.column_config.TextColumn("Answer"),
             "class": st.column_config.TextColumn("Class", help="The name of its folder"),
             "right": st.column_config.CheckboxColumn("Right", width="small"),
@@ -333,17 +331,21 @@ def show_failures(failures: list[Failure]) -> None:
     if not failures:
         return
     n = len(failures)
-    st.caption(f"{n:,} file{'s' if n != 1 else ''} gave no picture")
-    st.dataframe(
-        pd.DataFrame({"file": [f.name for f in failures], "problem": [f.problem for f in failures]}),
-        key="try_failures",
-        hide_index=True,
-        height=min(38 + 35 * n, 143),
-        column_config={
-            "file": st.column_config.TextColumn("File", width="medium"),
-            "problem": st.column_config.TextColumn("What is wrong", width="large"),
-        },
-    )
+    named = ", ".join(controls.plain_text(printable(failure.name, 40)) for failure in failures[:_MOST_NAMED])
+    more = f" and {n - _MOST_NAMED:,} more" if n > _MOST_NAMED else ""
+    with st.expander(
+        f"{n:,} file{'s' if n != 1 else ''} gave no picture: {named}{more}", icon=":material/broken_image:"
+    ):
+        st.dataframe(
+            pd.DataFrame({"file": [f.name for f in failures], "problem": [f.problem for f in failures]}),
+            key="try_failures",
+            hide_index=True,
+            height=min(38 + 35 * n, 318),
+            column_config={
+                "file": st.column_config.TextColumn("File", width="medium"),
+                "problem": st.column_config.TextColumn("What is wrong", width="large"),
+            },
+        )
 
 
 def as_csv(job: Job, answers: Answers, card: Card) -> str:

@@ -104,6 +104,6 @@ def words(share: float, found: tuple[str, ...], reference: Reference, dataset: s
             f"only more unusual than {amount} of {of}. It may be sure all the same; here that proves little."
         ), True
     return (
-        f"To this network the picture is more unusual than {amount} of {of} (distance in its feature space), "
-        f"which is nothing remarkable. It does not prove that it shows one of the {classes} classes."
+        f"To this network the picture is more unusual than {amount} of {of} (distance in its feature space): "
+        f"nothing remarkable, and no proof that it shows one of the {classes} classes."
     ), False

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app import cache, choice, controls, journey, many, picker, state, unusual
+from app import attention, cache, choice, controls, harder, journey, many, picker, state, unusual
 from core.analysis.sweep import route
 from core.errors import UserError
 
@@ -71,8 +71,8 @@ device = None
 with story_column:
     batch = st.container()
     place = st.empty()
-    if job and "torch" not in sys.modules:
-        sentence.html(journey.WAITING_SENTENCE)
+    if job and not job.done:
+        sentence.html(journey.waiting_sentence(f"Reading {len(job.files.files):,} files …"))
     try:
         if current.way == "many":
             if many.line():
@@ -123,4 +123,7 @@ with story_column:
 if job is None:
     with sentence.container():
         journey.show_sentence(parts, line, card.num_exits, present)
+with story_column:
+    attention.show(card, view, picture, story, fitted)
+    harder.show(card, view, picture, fitted)
 unusual.prepare(view.model, card, device.name)  # while the visitor looks: the next picture may come from outside

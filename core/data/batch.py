@@ -1,7 +1,7 @@
 """Many uploaded files, zips among them, to what a network sees: decoded by several threads, never all at once."""
 
 from collections import deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from threading import Lock
@@ -108,7 +108,9 @@ class Files:
         with self._lock:
             return self._zips[file.upload].read(file.member)
 
-    def prepare(self, preprocessing: Preprocessing, start: int = 0, workers: int = WORKERS) -> Iterator["Chunk"]:
+    def prepare(
+        self, preprocessing: Preprocessing, start: int = 0, workers: int = WORKERS
+    ) -> Generator["Chunk", None, None]:
         """Decode the files from a place on, some chunks ahead of what is asked for; close it to stop the threads.
 
         Args:
@@ -141,11 +143,12 @@ class Files:
         places: list[int] = []
         failures: list[Failure] = []
         for place in range(start, stop):
+            name = self.files[place].name.rsplit("/", 1)[-1]
             try:
-                name = self.files[place].name.rsplit("/", 1)[-1]
                 picture = preprocessing.prepare(decode_image(self.read(place), name)).picture
             except UserError as error:
-                failures.append(Failure(self.files[place].name, str(error)))
+                # the name stands beside the line already
+                failures.append(Failure(self.files[place].name, str(error).removeprefix(f"{printable(name)}: ")))
                 continue
             pictures.append(picture)
             places.append(place)
