@@ -9,7 +9,7 @@ import csv
 import html
 import io
 import time
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import closing
 from dataclasses import dataclass, field
 from typing import Any
@@ -87,7 +87,7 @@ class Job:
             self.weights = weights
             self.heard = []
 
-    def work(self, network: Any, lock: Any) -> Iterator[float]:
+    def work(self, network: Any, lock: Any) -> Generator[float, None, None]:
         """Go on: decode in threads while the network runs. Yields the part that is done, 0..1, after every step.
 
         Args:
@@ -333,9 +333,8 @@ def show_failures(failures: list[Failure]) -> None:
     n = len(failures)
     named = ", ".join(controls.plain_text(printable(failure.name, 40)) for failure in failures[:_MOST_NAMED])
     more = f" and {n - _MOST_NAMED:,} more" if n > _MOST_NAMED else ""
-    with st.expander(
-        f"{n:,} file{'s' if n != 1 else ''} gave no picture: {named}{more}", icon=":material/broken_image:"
-    ):
+    files = "1 file" if n == 1 else f"{n:,} files"
+    with st.expander(f"{files} gave no picture: {named}{more}", icon=":material/broken_image:"):
         st.dataframe(
             pd.DataFrame({"file": [f.name for f in failures], "problem": [f.problem for f in failures]}),
             key="try_failures",
