@@ -149,8 +149,9 @@ def show(
         key: of the component, one for each place on a page.
 
     Returns:
-        Rows inside a lasso that was drawn just now, or the one point that was clicked, whether they match the filter
-        or not; an empty list where the lasso was taken away; None where nothing happened.
+        Rows inside a lasso that was drawn just now, whether they match the filter or not; the one row of a point that
+        was clicked; an empty list where the lasso was taken away; None where nothing happened. The component lets go
+        of its lasso when the page's filter has followed it and then shows others again.
     """
     data = payload(found, trace, card, exits, shown, colour, state.presenting())
     result = _mount(key=key, data=data, on_lasso_change=lambda: None)

@@ -68,6 +68,7 @@ function build(root) {
   let places = new Float32Array(0);
   let width = 0, height = 0, ratio = 1;
   let picked = null; // whether each row is picked
+  let held = false; // whether the page's filter has taken up what is picked
   let lasso = null; // {exit, points}: a closed line in pixels
   let drawing = null;
   let known = "";
@@ -94,10 +95,16 @@ function build(root) {
       places = new Float32Array(0);
     }
     if (view.colour !== "class") only = null;
-    dots = new Map();
+    const shown = column("shown");
+    const within = Boolean(picked) && shown.every((one, i) => !one || picked[i]);
+    if (held && !within) { // the page has let go of it
+      picked = lasso = null;
+      root.dataset.picked = 0;
+    }
+    held = Boolean(picked) && within;
     drawSteps();
     drawLegend();
-    resize();
+    fit();
     root.dataset.ready = "true";
   }
 
@@ -117,13 +124,20 @@ function build(root) {
 
   function resize() {
     const box = stage.getBoundingClientRect();
+    if (box.width !== width || box.height !== height || (window.devicePixelRatio || 1) !== ratio) fit();
+  }
+
+  function fit() {
+    const box = stage.getBoundingClientRect();
     if (!view || box.width === 0) return;
-    const turned = box.width !== width || box.height !== height;
+    if (box.width !== width || box.height !== height) {
+      lasso = null; // its line was drawn on another canvas; what it picked stays picked
+      drawing = null;
+    }
     ratio = window.devicePixelRatio || 1;
     [width, height] = [box.width, box.height];
     canvas.width = Math.round(width * ratio);
     canvas.height = Math.round(height * ratio);
-    if (turned && lasso) lasso = null; // its line was drawn on another canvas; what it picked stays picked
     from = null;
     places = to = target(exit);
     dots = new Map();
@@ -223,7 +237,7 @@ function build(root) {
     if (view.alike) parts.push(`Of an image's ${view.k} nearest neighbours ${share(view.alike[exit])} are of its class.`);
     canvas.ariaLabel = parts.join(" ");
     if (picked) parts.push(`${count(picked.reduce((sum, one) => sum + one, 0))} picked; Escape lets them go.`);
-    else parts.push("Draw around points to see their images.");
+    else parts.push("Draw around points to pick them.");
     const text = parts.join(" ");
     if (caption.textContent !== text) caption.textContent = text;
   }
@@ -260,7 +274,7 @@ function build(root) {
       return node;
     };
     if (view.colour === "exit") {
-      legend.replaceChildren(...view.taken.map((number, k) => entry(ink.exits[k], `leave at exit ${k + 1}: ${count(number)}`)));
+      legend.replaceChildren(element("em", "", "leave at exit"), ...view.taken.map((number, k) => entry(ink.exits[k], `${k + 1}: ${count(number)}`)));
     } else if (view.colour === "right") {
       const right = view.accuracy[exit];
       legend.replaceChildren(entry(ink.exits[exit], `exit ${exit + 1} is right: ${share(right)}`), entry(ink.wrong, `wrong: ${share(1 - right)}`));
@@ -320,13 +334,10 @@ function build(root) {
 
   function pick(rows) {
     picked = rows.length ? new Uint8Array(n) : null;
+    held = false;
     for (const row of rows) picked[row] = 1;
     if (!rows.length) lasso = null;
     draw();
-    send(rows);
-  }
-
-  function send(rows) {
     root.dataset.picked = rows.length;
     map.send(rows);
   }
@@ -355,8 +366,7 @@ function build(root) {
     drawing = null;
     if (points.length <= 6) {
       const row = nearest(points[0], points[1]);
-      lasso = null;
-      if (row >= 0) pick([row]);
+      if (row >= 0) map.send([row]); // the page tells its story; what is picked stays
       else if (picked) pick([]);
       else draw();
       return;
@@ -376,7 +386,7 @@ function build(root) {
   };
   canvas.onpointerleave = () => { tip.hidden = true; };
   const escape = (event) => {
-    if (event.key !== "Escape") return;
+    if (event.key !== "Escape" || document.querySelector('[role="dialog"]')) return; // an open drawer closes first
     if (drawing) {
       drawing = null;
       draw();

@@ -20,12 +20,12 @@ READY = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
 
 @contextmanager
-def run_server(**environment: str) -> Iterator[str]:
-    """Start the dashboard on a free port and yield its address."""
+def run_server(script: str = "streamlit_app.py", **environment: str) -> Iterator[str]:
+    """Start the dashboard, or another page, on a free port and yield its address."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", f"--server.port={port}"]
+    command = [sys.executable, "-m", "streamlit", "run", script, f"--server.port={port}"]
     command += ["--server.fileWatcherType=none"]
     server = subprocess.Popen(
         command, cwd=ROOT, env={**os.environ, **environment}, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL

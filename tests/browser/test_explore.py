@@ -130,14 +130,6 @@ def test_wrong_links_get_one_line_each_and_a_page(tab):
     assert "Traceback" not in tab.page.content()
 
 
-def test_a_click_on_an_image_tells_its_story(tab):
-    tab.open(LINK)
-    tab.page.locator(".gallery button").first.click()
-    dialog = tab.page.get_by_role("dialog")
-    dialog.wait_for()
-    assert "Leaves at exit 1" in dialog.inner_text()
-
-
 @pytest.mark.parametrize("kind", ["SVG", "PNG"])
 def test_the_chart_can_be_taken_home(tab, kind):
     tab.open(LINK)

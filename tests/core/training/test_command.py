@@ -9,6 +9,7 @@ from PIL import Image
 
 from core.checkpoints import list_checkpoints, load_network, load_trace
 from core.errors import UserError
+from core.feature_map import load_feature_map
 from core.training.command import add_arguments, run
 
 
@@ -46,6 +47,8 @@ def test_a_folder_of_pictures_becomes_a_checkpoint(pictures, tmp_path):
     tests, calibration = (load_trace(entry.name, split, root=tmp_path) for split in ("test", "calibration"))
     assert tests.correct.mean(axis=0).round(5).tolist() == metrics["test"]["exit_accuracy"]
     assert calibration.n + tests.n + entry.card.recipe["training_examples"] == 160
+    chart = load_feature_map(entry.name, tmp_path)
+    assert np.array_equal(chart.ids, tests.ids) and chart.num_exits == 3
     assert not list(entry.folder.glob("state*"))
     history = [json.loads(line) for line in (entry.folder / "history.jsonl").read_text().splitlines()]
     assert [line["epoch"] for line in history] == [1, 2, 3, 4]
