@@ -36,6 +36,7 @@ class Band:
         exit: its column.
         rows: of the trace, those of the page that is shown.
         start: how many come before them.
+        page: how many are on a page.
         passing: how many pass the filter.
         count, wrong: all that leave there, and the wrong ones among those that pass.
     """
@@ -43,6 +44,7 @@ class Band:
     exit: int
     rows: tuple[int, ...]
     start: int
+    page: int
     passing: int
     count: int
     wrong: int
@@ -77,24 +79,39 @@ def choose_bands(
     everyone = np.arange(trace.n)
     taken, ties = scores[everyone, exits], trace.scores["probability"][everyone, exits]
     right = trace.correct[everyone, exits]
-    per_page = page_size(trace.num_exits, scene.solo)
+    columns = range(trace.num_exits) if scene.solo is None else [scene.solo]
+    passing = [np.flatnonzero((exits == exit_) & shown) for exit_ in columns]
+    pages = page_sizes([len(rows) for rows in passing], rows_in_all(trace.num_exits, scene.solo))
     bands = []
-    for exit_ in range(trace.num_exits) if scene.solo is None else [scene.solo]:
-        here = exits == exit_
-        rows = np.flatnonzero(here & shown)
+    for exit_, rows, per_page in zip(columns, passing, pages, strict=True):
         wanted = scene.starts[exit_] if exit_ < len(scene.starts) else 0
         start = min(wanted, max(len(rows) - 1, 0)) // per_page * per_page
         page = ranked(rows, taken, ties, scene.order)[start : start + per_page]
         wrong = int((~right[rows]).sum())
-        bands.append(Band(exit_, tuple(page.tolist()), start, len(rows), int(here.sum()), wrong))
+        bands.append(Band(exit_, tuple(page.tolist()), start, per_page, len(rows), int((exits == exit_).sum()), wrong))
     return bands
 
 
-def page_size(num_exits: int, solo: int | None) -> int:
-    """Images on a page of a band: whole rows of `COLUMNS`."""
+def rows_in_all(num_exits: int, solo: int | None) -> int:
+    """Rows of `COLUMNS` images in all bands together."""
     if solo is not None:
-        return COLUMNS * SOLO_ROWS
-    return COLUMNS * (4 if num_exits <= 2 else 3 if num_exits <= 3 else 2)
+        return SOLO_ROWS
+    return num_exits * (4 if num_exits <= 2 else 3 if num_exits <= 3 else 2)
+
+
+def page_sizes(passing: Sequence[int], rows: int) -> list[int]:
+    """Images on a page of each band, whole rows: what a band does not need goes to those that have more to show.
+
+    Args:
+        passing: images of each band that pass the filter.
+        rows: for all bands together, at least one for each.
+    """
+    needed = [max(1, -(-images // COLUMNS)) for images in passing]
+    given = [1] * len(needed)
+    while sum(given) < rows and given != needed:
+        hungry = [n for n in range(len(needed)) if given[n] < needed[n]]
+        given[min(hungry, key=given.__getitem__)] += 1
+    return [COLUMNS * n for n in given]
 
 
 def payload(
@@ -123,6 +140,7 @@ def payload(
         return {
             "exit": band.exit,
             "start": band.start,
+            "page": band.page,
             "passing": band.passing,
             "count": band.count,
             "wrong": band.wrong,
@@ -138,9 +156,11 @@ def payload(
         "sheet": {"url": url, "columns": columns, "rows": -(-max(len(rows), 1) // columns)},
         "bands": [described(band) for band in bands],
         "names": list(card.class_names),
-        "page": page_size(trace.num_exits, scene.solo),
+        "rows": rows_in_all(trace.num_exits, scene.solo),
         "columns": COLUMNS,
         "solo": scene.solo,
+        "order": scene.order,
+        "orders": who.ORDERS,
         "filtered": filtered,
         "palette": theme.palette(trace.num_exits),
         "split": trace.split,
@@ -163,6 +183,8 @@ def turned(scene: Scene, message: Any, num_exits: int) -> Scene:
         starts = [*scene.starts, *[0] * (num_exits - len(scene.starts))]
         starts[int(exit_)] = int(start)  # type: ignore[call-overload]
         return replace(scene, starts=tuple(starts))
+    if message.get("order") in who.ORDERS:
+        return replace(scene, order=message["order"], starts=())
     if "solo" in message and (message["solo"] is None or whole(message["solo"], num_exits)):
         return replace(scene, solo=message["solo"], starts=())
     return scene

@@ -23,7 +23,7 @@ from core.analysis.selection import Selection, read_selection, write_selection
 from core.checkpoints import Card
 from core.trace import Trace
 
-BINS = 24
+BINS = 20
 _NINES = 4.0  # a crowded axis shows scores up to 1 - 10^-4 apart
 _MARKS = ("leavers", "answers", "depths", "groups", "boxes", "moves")
 _FILES = Path(__file__).resolve().parent / "components"
@@ -204,9 +204,7 @@ def _both(shape: Sequence[int], shown: NDArray[np.bool_] | None, *columns: NDArr
     }
 
 
-def payload(
-    panels: list[Panel], trace: Trace, names: Sequence[str], selection: Selection, present: bool
-) -> dict[str, Any]:
+def payload(panels: list[Panel], trace: Trace, names: Sequence[str], scene: Scene, present: bool) -> dict[str, Any]:
     """The component's data, plain JSON.
 
     Raises:
@@ -218,9 +216,10 @@ def payload(
         "exits": trace.num_exits,
         "n": trace.n,
         "split": trace.split,
-        "on": marks_on(selection),
+        "on": marks_on(scene.selection),
         "palette": theme.palette(trace.num_exits),
         "present": present,
+        "stacked": scene.chart == "map",
     }
     json.dumps(data, allow_nan=False)
     return data
@@ -269,7 +268,7 @@ def show(key: str, panels: list[Panel], trace: Trace, card: Card, scene: Scene, 
         if changed != who.scene():
             who.set_scene(changed)
 
-    data = payload(panels, trace, card.class_names, scene.selection, present)
+    data = payload(panels, trace, card.class_names, scene, present)
     _mount(key=key, data=data, on_click_change=take, on_wish_change=set_up)
 
 

@@ -14,13 +14,16 @@ from core.trace import Trace
 
 _EITHER = ("any", "right", "wrong")
 CSS = """
-.st-key-who_line { position: sticky; top: 3.75rem; z-index: 90; background: light-dark(#FFFFFF, #0E1117); padding: 0.35rem 0; }
+[data-testid="stLayoutWrapper"]:has(> .st-key-who_line) { position: sticky; top: 3.75rem; z-index: 90; }
+.st-key-who_line { background: light-dark(#FFFFFF, #0E1117); padding: 0.35rem 0; }
 .st-key-who_line button { min-height: 2rem; }
 .st-key-who_chips button { min-height: 1.7rem; padding: 0 0.55rem; border-radius: 1rem; font-size: 0.85rem; }
 .st-key-who_chips p { font-size: 0.85rem; }
 .st-key-who_count p { font-size: 0.95rem; white-space: nowrap; }
-.st-key-who_chart_place { align-items: flex-end; }
-"""  # noqa: E501
+"""
+STAGE_CSS = (
+    '[data-testid="stLayoutWrapper"]:has(> .st-key-who_line) { top: 0; } .st-key-who_count p { font-size: 1.3rem; }'
+)
 
 
 def show(scene: Scene, trace: Trace, card: Card, passing: int, controls: bool) -> None:
@@ -34,16 +37,12 @@ def show(scene: Scene, trace: Trace, card: Card, passing: int, controls: bool) -
     with st.container(key="who_chips", horizontal=True, vertical_alignment="center", gap="small"):
         if controls:
             _drawer(scene, trace, card)
-        total = f"{trace.n:,} {trace.split} image{'s' if trace.n != 1 else ''}"
-        words = (
-            f"**{passing:,}** of {total}"
-            if not selection.is_empty
-            else f"**{total[: total.index(' ')]}**"
-            + (total[total.index(" ") :] + ("; click a mark to see the images behind it" if controls else ""))
-        )
+        chips = who.chips(selection, card.class_names)
         with st.container(key="who_count", width="content"):
-            st.markdown(words)
-        for number, chip in enumerate(who.chips(selection, card.class_names)):
+            st.markdown(_count(trace, passing, selection.is_empty, [] if controls else [c.text for c in chips]))
+        if not controls or selection.is_empty:
+            return
+        for number, chip in enumerate(chips):
             st.button(
                 plain_text(chip.text),
                 key=f"who_chip{number}",
@@ -52,10 +51,16 @@ def show(scene: Scene, trace: Trace, card: Card, passing: int, controls: bool) -
                 on_click=_keep,
                 args=(chip.rest,),
                 help="Take this away",
-                disabled=not controls,
             )
-        if not selection.is_empty and controls:
-            st.button("Clear all", key="who_clear", type="tertiary", on_click=_keep, args=(Selection(),))
+        st.button("Clear all", key="who_clear", type="tertiary", on_click=_keep, args=(Selection(),))
+
+
+def _count(trace: Trace, passing: int, everyone: bool, told: list[str]) -> str:
+    """`**474** of 10,000 test images`, and on a stage what is on."""
+    noun = f"{trace.split} image{'s' if trace.n != 1 else ''}"
+    if everyone:
+        return f"**{trace.n:,}** {noun}"
+    return f"**{passing:,}** of {trace.n:,} {noun}" + "".join(f" · {plain_text(text)}" for text in told)
 
 
 def _keep(selection: Selection) -> None:

@@ -2,6 +2,7 @@
 
 import numpy as np
 import streamlit as st
+from numpy.typing import NDArray
 
 from app import bands, cache, choice, controls, doors, feature_map, filter_line, journey, state, story, who
 from core.analysis.selection import comparable_scores, matching
@@ -18,7 +19,7 @@ view = state.current_view(cards)
 card = cards[view.model]
 early = card.spec.num_early_exits
 present = state.presenting()
-st.html(f"<style>{filter_line.CSS}</style>")
+st.html(f"<style>{filter_line.CSS}{filter_line.STAGE_CSS if present else ''}</style>")
 if not present:
     with st.container(key="corner", horizontal=True, vertical_alignment="center", gap="small", width="content"):
         controls.pick_device(compact=True)
@@ -53,7 +54,7 @@ scores = comparable_scores(trace.rule_scores(view.rule, fitted), trace)
 exits = route(scores, view.effective(early))
 
 
-def draw_map(shown: "np.ndarray") -> None:
+def draw_map(shown: NDArray[np.bool_]) -> None:
     """The examples in feature space; a lasso around some becomes the filter."""
     try:
         found = feature_map.load(view.model, trace)
@@ -105,7 +106,8 @@ def live() -> None:
         except UserError as error:
             st.error(controls.plain_text(str(error)), icon=":material/broken_image:")
     with marks:
-        squares, chart = st.columns([0.58, 0.42], gap="large")
+        share = 0.42 if scene.chart == "map" else 0.58  # a map wants room
+        squares, chart = st.columns([share, 1 - share], gap="large")
         with squares:
             panels = doors.leaving_panels(trace, exits, shown)
             doors.show("who_leaving", panels, trace, card, scene, present)

@@ -8,6 +8,7 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   bands.show(data);
   return () => {
     bands.observer.disconnect();
+    window.removeEventListener("scroll", bands.onScroll, { capture: true });
     URL.revokeObjectURL(bands.address);
     instances.delete(parentElement);
   };
@@ -41,7 +42,12 @@ class Bands {
       if (tile) this.send("pick", Number(tile.dataset.row));
     });
     this.root.addEventListener("keydown", (event) => this.key(event));
-    for (const name of ["pointerover", "focusin"]) this.root.addEventListener(name, (event) => this.tell(event.target.closest(".tile")));
+    this.root.addEventListener("pointerover", (event) => this.tell(event.target.closest(".tile")));
+    this.root.addEventListener("focusin", (event) => {
+      if (event.target.matches(":focus-visible")) this.tell(event.target.closest(".tile"));
+    });
+    this.onScroll = () => this.tell(null);
+    window.addEventListener("scroll", this.onScroll, { capture: true, passive: true });
     for (const name of ["pointerleave", "focusout"]) this.root.addEventListener(name, () => this.tell(null));
   }
 
@@ -65,7 +71,9 @@ class Bands {
     const focused = this.root.getRootNode().activeElement;
     const kept = focused?.dataset?.place;
     let place = 0;
-    this.root.replaceChildren(this.tip, ...data.bands.map((band) => {
+    const empty = data.bands.filter((band) => !band.rows.length);
+    const some = data.bands.filter((band) => band.rows.length);
+    this.root.replaceChildren(this.tip, this.top(data), ...this.nobody(empty, palette, some.length === 0), ...some.map((band) => {
       const section = this.band(band, palette.exits[band.exit], place);
       place += band.rows.length;
       return section;
@@ -78,6 +86,30 @@ class Bands {
       (again ?? this.root.querySelector(".tile"))?.focus({ preventScroll: true });
     } else this.tell(null);
     Object.assign(this.root.dataset, { ready: "true", shown: place, passing: data.bands.reduce((all, band) => all + band.passing, 0) });
+  }
+
+  top({ order, orders, solo }) {
+    const select = document.createElement("select");
+    select.ariaLabel = "Order of the images";
+    select.dataset.place = "order";
+    for (const [name, words] of Object.entries(orders)) {
+      const option = element("option", "", words);
+      option.value = name;
+      option.selected = name === order;
+      select.append(option);
+    }
+    select.onchange = () => this.send("turn", { order: select.value });
+    const words = solo === null ? "Images by exit, easiest to hardest" : `Images of exit ${solo + 1}`;
+    const hint = element("span", "hint", "arrows move, Enter opens");
+    const bar = element("div", "top", element("h3", "", words), ...(this.data.present ? [] : [select, hint]));
+    if (solo !== null) {
+      const back = element("button", "back", "All exits");
+      back.type = "button";
+      back.dataset.place = "back";
+      back.onclick = () => this.send("turn", { solo: null });
+      bar.append(back);
+    }
+    return bar;
   }
 
   band(band, ink, place) {
@@ -97,10 +129,26 @@ class Bands {
     const body = element("div", "tiles");
     body.setAttribute("role", "group");
     body.setAttribute("aria-label", `Exit ${band.exit + 1}: ${images}`);
-    if (!band.rows.length) body.append(element("div", "none", band.count ? "None of its images passes the filter." : "No image leaves here."));
     band.rows.forEach((row, i) => body.append(this.tile(band, row, i, place + i)));
     section.append(head, body);
     return section;
+  }
+
+  // one line for the exits that have nothing to show
+  nobody(bands, palette, all) {
+    if (!bands.length) return [];
+    const line = element("p", "none");
+    const list = (some) => some.flatMap((band, i) => {
+      const name = element("b", "", `exit ${band.exit + 1}`);
+      name.style.color = palette.exits[band.exit];
+      return [i ? ", " : "", name];
+    });
+    const left = bands.filter((band) => band.count === 0);
+    const hidden = bands.filter((band) => band.count > 0);
+    if (all && hidden.length) line.append(element("strong", "", "No image passes the filter. "), "Take something away above, or clear all of it. ");
+    else if (hidden.length) line.append("Nothing in the filter leaves at ", ...list(hidden), ". ");
+    if (left.length) line.append("No image leaves at ", ...list(left), ".");
+    return [line];
   }
 
   tile(band, row, i, place) {
@@ -122,7 +170,7 @@ class Bands {
   }
 
   pager(band) {
-    const { page } = this.data;
+    const { page } = band;
     const bar = element("span", "pager");
     if (band.passing <= page) return bar;
     const turn = (start, sign, label, key) => {
@@ -147,11 +195,12 @@ class Bands {
     this.root.style.setProperty("--k", (width >= 2900 ? 1.7 : width >= 2150 ? 1.25 : 1) * stage);
     const side = this.data.solo !== null || width < 700 ? 0 : 150 * stage;
     this.columns = [32, 24, 16, 8, 4].find((columns) => (width - side) / columns >= 29) ?? 4;
-    // as high as a full page, so that turning pages or filtering moves nothing below
+    // as high as with all its images, so that turning pages or filtering moves nothing below
     const size = (width - side - 3 * (this.columns - 1)) / this.columns;
-    const rows = Math.ceil(this.data.page / this.columns);
+    const k = Number(this.root.style.getPropertyValue("--k"));
+    const rows = Math.ceil((this.data.rows * this.data.columns) / this.columns);
     this.root.style.setProperty("--columns", this.columns);
-    this.root.style.setProperty("--tall", `${Math.min(rows, Math.ceil(96 / this.columns) + (this.data.solo === null ? 0 : 9)) * (size + 3) - 3}px`);
+    this.root.style.setProperty("--tall", `${rows * (size + 3) + 16 * k * this.data.bands.length + 30 * k}px`);
     this.root.classList.toggle("narrow", side === 0);
   }
 

@@ -49,12 +49,18 @@ class Doors {
     this.observer.observe(this.root);
     this.root.addEventListener("click", (event) => this.click(event));
     this.root.addEventListener("keydown", (event) => this.key(event));
-    for (const name of ["pointerover", "focusin"]) this.root.addEventListener(name, (event) => this.tell(event.target.closest("[data-mark]")));
+    this.root.addEventListener("pointerover", (event) => this.tell(event.target.closest("[data-mark]")));
+    this.root.addEventListener("focusin", (event) => {
+      if (event.target.matches(":focus-visible")) this.tell(event.target.closest("[data-mark]"));
+    });
+    this.onScroll = () => this.tell(null);
+    window.addEventListener("scroll", this.onScroll, { capture: true, passive: true });
     for (const name of ["pointerleave", "focusout"]) this.root.addEventListener(name, () => this.tell(null));
   }
 
   stop() {
     this.observer.disconnect();
+    window.removeEventListener("scroll", this.onScroll, { capture: true });
   }
 
   show(data) {
@@ -83,11 +89,12 @@ class Doors {
     const kept = focused?.dataset?.mark ?? focused?.dataset?.control;
     const width = this.root.clientWidth;
     this.width = width;
-    const stage = this.data.present ? 1.5 : 1;
-    this.k = (width / this.data.panels.length >= 900 ? 1.35 : width / this.data.panels.length >= 620 ? 1.15 : 1) * stage;
+    // by the window, not by its own width: rows of panels side by side are alike
+    const stage = this.data.present ? 1.35 : 1;
+    this.k = (window.innerWidth >= 2900 ? 1.7 : window.innerWidth >= 2150 ? 1.35 : window.innerWidth >= 1800 ? 1.15 : 1) * stage;
     this.root.style.setProperty("--k", this.k);
     this.body = BODY * this.k;
-    const columns = width < 700 && this.data.panels.length > 1 ? 1 : this.data.panels.length;
+    const columns = width < 700 || this.data.stacked ? 1 : this.data.panels.length;
     this.list.style.setProperty("--columns", columns);
     const gap = 36 * this.k;
     this.panelWidth = (width - gap * (columns - 1)) / columns;
@@ -174,6 +181,7 @@ class Doors {
   }
 
   choice(name, label, options, value, act) {
+    if (this.data.present) return element("b", {}, options.find(([key]) => key === String(value))[1]);
     const select = element("select", { "aria-label": label, "data-control": name });
     for (const [key, text] of options) {
       const option = element("option", { value: key }, text);
@@ -198,7 +206,7 @@ class Doors {
     const { exits, names } = this.data;
     const row = Math.max(14 * this.k, Math.min(30 * this.k, (this.body - 24 * this.k) / order.length));
     const full = Math.min(row - 3, 23 * this.k);
-    const roomy = this.panelWidth / (exits + 1.6) > 58 * this.k && row > 17 * this.k;
+    const roomy = this.panelWidth / (exits + 1.6) > 50 * this.k && row > 17 * this.k;
     const grid = element("div", { class: "squares" });
     grid.style.gridTemplateColumns = `minmax(0, ${names.some((name) => name.length > 4) ? 1.35 : 0.5}fr) repeat(${exits}, minmax(0, 1fr))`;
     grid.style.gridAutoRows = `${row}px`;
@@ -229,7 +237,7 @@ class Doors {
         grid.append(button);
       }
     }
-    return [this.head("Who leaves where", roomy ? `per cent of each class; area = share, orange = wrong` : "area = share of the class, orange = wrong"), grid];
+    return [this.head("Who leaves where", `${roomy ? "per cent of each class" : "area = share of the class"}, orange = wrong · click to filter, shift adds`), grid];
   }
 
   // ---- class -> exit -> right or wrong
@@ -371,10 +379,9 @@ class Doors {
           button.append(part);
         }
         const dense = shown ? passing / Math.max(here, 1) > 0.5 : true;
-        if (numbers && here) {
+        if (numbers && passing) {
           const text = element("b", {}, count(passing));
           text.style.color = strength > 55 && dense ? this.onInk(colour) : "var(--text)";
-          if (shown && !passing) text.style.opacity = 0.35;
           button.append(text);
         }
         grid.append(button);
@@ -460,7 +467,7 @@ class Doors {
   scores({ pair, edges, crowded, limits, filtered, bins }) {
     const k = this.k;
     const [width, height] = [this.panelWidth, this.body];
-    const [left, bottom, top, right] = [52 * k, height - 38 * k, 6 * k, width - 10 * k];
+    const [left, bottom, top, right] = [46 * k, height - 36 * k, 20 * k, width - 10 * k];
     const size = edges[0].length - 1;
     const [dx, dy] = [(right - left) / size, (bottom - top) / size];
     const svg = element("svg:svg", { viewBox: `0 0 ${width} ${height}`, width, height, role: "group", "aria-label": `Score at exit ${pair[0] + 1} against score at exit ${pair[1] + 1}` });
@@ -482,7 +489,7 @@ class Doors {
       svg.append(element("svg:text", { x: left - 6 * k, y: place(t, 1), "text-anchor": "end", "dominant-baseline": "central" }, String(t)));
     }
     svg.append(element("svg:text", { x: right, y: bottom + 30 * k, "text-anchor": "end", fill: this.ink[pair[0]], class: "axis" }, `score at exit ${pair[0] + 1} →`));
-    svg.append(element("svg:text", { x: left + 6 * k, y: top + 12 * k, fill: this.ink[pair[1]], class: "axis halo" }, `↑ score at exit ${pair[1] + 1}`));
+    svg.append(element("svg:text", { x: left, y: top - 8 * k, fill: this.ink[pair[1]], class: "axis" }, `↑ score at exit ${pair[1] + 1}`));
     const most = Math.max(...bins.map(([, , wrong, fine]) => wrong + fine), 1);
     const full = Math.min(dx, dy) - 1;
     for (const [i, j, wrong, fine, shownWrong, shownRight] of bins) {
@@ -495,7 +502,7 @@ class Doors {
       group.append(element("svg:rect", { x: x - dx / 2, y: y - dy / 2, width: dx, height: dy, class: "catch" }));
       const draw = (amount, bad, faint) => {
         if (!amount) return;
-        const side = Math.max(1.5, full * (amount / most) ** 0.4);
+        const side = Math.max(2, full * (amount / most) ** 0.3);
         const part = (side * bad) / amount;
         if (part < side) group.append(element("svg:rect", { x: x - side / 2, y: y - side / 2, width: side, height: side - part, fill: this.accent, class: faint ? "faint" : "" }));
         if (part > 0) group.append(element("svg:rect", { x: x - side / 2, y: y + side / 2 - part, width: side, height: part, fill: this.wrong, class: faint ? "faint" : "" }));
