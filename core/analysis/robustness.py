@@ -109,8 +109,11 @@ class CorruptedAnswers:
             part.unlink(missing_ok=True)
 
     @classmethod
-    def load(cls, path: Path | str) -> "CorruptedAnswers":
+    def load(cls, path: Path | str, name: str = "NAME") -> "CorruptedAnswers":
         """Read what `save` wrote.
+
+        Args:
+            name: of the checkpoint, for the remedy.
 
         Raises:
             UserError: no such file, or not a whole one of this format.
@@ -119,12 +122,12 @@ class CorruptedAnswers:
         try:
             return _read(path)
         except FileNotFoundError:
-            raise UserError(f"expected {path.name}, got no such file: {_remedy('NAME')}") from None
+            raise UserError(f"expected {path.name}, got no such file: {_remedy(name)}") from None
         except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
             problem = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
                 f"expected answers to corrupted pictures in {path.name}, got something else ({problem}): "
-                f"{_remedy('NAME')}"
+                f"{_remedy(name)}"
             ) from None
 
 
@@ -165,7 +168,7 @@ def load_corrupted(name: str, root: Path = CHECKPOINTS) -> CorruptedAnswers:
     path = folder / FILE
     if not path.is_file():
         raise UserError(f"expected {FILE} in {name}, got no such file: {_remedy(name)}")
-    answers = CorruptedAnswers.load(path)
+    answers = CorruptedAnswers.load(path, name)
     if answers.checkpoint_hash != checkpoint_hash(folder) or answers.num_exits != card.num_exits:
         raise UserError(f"expected {FILE} of the weights in {name}, got one of other weights: {_remedy(name)}")
     return answers
