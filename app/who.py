@@ -366,8 +366,8 @@ def sentence(trace: Trace, exits: NDArray[np.int64], names: tuple[str, ...]) -> 
     used = np.flatnonzero(counts.sum(axis=0))
     if len(used) == 1:
         only = int(used[0])
-        start = "All" if trace.n > 1 else "The only one of"
-        parts = [(f"{start} {trace.n:,} images leave at ", None), (f"exit {only + 1}", only)]
+        start = f"All {trace.n:,} images leave at " if trace.n > 1 else "The only image leaves at "
+        parts = [(start, None), (f"exit {only + 1}", only)]
         if only == trace.num_exits - 1:
             parts.append((", the last", None))
     else:
