@@ -95,7 +95,7 @@ def _chance(image: Images) -> np.random.Generator:
 def _tensor(images: Images) -> "Tensor":
     import torch
 
-    return torch.from_numpy(np.ascontiguousarray(images))
+    return torch.from_numpy(np.array(images, order="C"))  # a copy: shared test images are read-only
 
 
 def _torchvision() -> Any:

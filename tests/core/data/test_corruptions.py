@@ -21,7 +21,7 @@ def scenes(channels: int, size: int, n: int = 6) -> np.ndarray:
 @pytest.mark.parametrize("name", CORRUPTIONS)
 def test_shape_type_sameness_and_strength(name: str, channels: int, size: int) -> None:
     images = scenes(channels, size)
-    before = images.copy()
+    images.setflags(write=False)  # as the pages share them
     changes = []
     for severity in range(SEVERITIES + 1):
         harder = corrupt(images, name, severity)
@@ -30,7 +30,6 @@ def test_shape_type_sameness_and_strength(name: str, channels: int, size: int) -
         alone = np.concatenate([corrupt(images[i : i + 1], name, severity) for i in range(len(images))])
         np.testing.assert_array_equal(harder, alone)  # a picture does not depend on its neighbours in the batch
         changes.append(np.abs(harder.astype(float) - images).mean())
-    np.testing.assert_array_equal(images, before)
     assert changes[0] == 0 and np.all(np.diff(changes) > 0)
 
 
