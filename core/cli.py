@@ -127,6 +127,21 @@ def _parser() -> argparse.ArgumentParser:
         takes_images(added)
 
     bring = command("import-reference", "a network trained with the EENets paper's code", _import_reference)
+    _add_import_arguments(bring)
+
+    from core.training import command as training
+
+    training.add_arguments(command("train", "train a network, or go on training it", _train))
+
+    zoo = command("zoo", "the checkpoints the project ships: print the plan, or train what is missing", _zoo, _show_zoo)
+    _add_zoo_arguments(zoo)
+
+    benchmark = command("benchmark", "measure on this machine", _benchmark)
+    benchmark.add_argument("which", choices=_benchmarks())
+    return parser
+
+
+def _add_import_arguments(bring: argparse.ArgumentParser) -> None:
     bring.add_argument("file", type=Path, metavar="FILE", help="its state_dict as safetensors")
     bring.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder of the new checkpoint")
     bring.add_argument("--model", choices=MODELS, help="read off the weights if not given, as are the next two")
@@ -138,13 +153,14 @@ def _parser() -> argparse.ArgumentParser:
     bring.add_argument("--mean", type=_numbers, metavar="M,..", help="per channel, of pixels in 0..1")
     bring.add_argument("--std", type=_numbers, metavar="S,..")
 
-    from core.training import command as training
 
-    training.add_arguments(command("train", "train a network, or go on training it", _train))
-
-    benchmark = command("benchmark", "measure on this machine", _benchmark)
-    benchmark.add_argument("which", choices=_benchmarks())
-    return parser
+def _add_zoo_arguments(zoo: argparse.ArgumentParser) -> None:
+    what = zoo.add_mutually_exclusive_group(required=True)
+    what.add_argument("--plan", action="store_true", help="names, recipes, order and estimated time")
+    what.add_argument("--train", action="store_true", help="train what is missing; run again to go on")
+    zoo.add_argument("--only", nargs="+", metavar="NAME", help="of these")
+    zoo.add_argument("--data-dir", type=Path, default=DATA_DIR, help="where dataset files lie (data)")
+    zoo.add_argument("--device", default="auto", help="auto, cuda, mps or cpu")
 
 
 def _numbers(text: str) -> tuple[float, ...]:
@@ -391,6 +407,46 @@ def _train(arguments: argparse.Namespace) -> Result:
     from core.training import command
 
     return command.run(arguments)
+
+
+def _zoo(arguments: argparse.Namespace) -> Result:
+    from core.training import zoo
+
+    entries = zoo.plan()
+    if arguments.only:
+        unknown = sorted(set(arguments.only) - {entry.name for entry in entries})
+        if unknown:
+            raise UserError(f"expected names of the plan, got {', '.join(unknown)}: see `python -m core zoo --plan`")
+        entries = [entry for entry in entries if entry.name in arguments.only]
+    if arguments.plan:
+        absent = {entry.name for entry in zoo.missing(entries, arguments.checkpoints)}
+        return {"plan": [zoo.to_json(entry, entry.name not in absent) for entry in entries]}
+    from core.network.devices import pick_device
+
+    device = pick_device(arguments.device).name
+    return {
+        "trained": zoo.train_missing(
+            entries,
+            arguments.data_dir,
+            device,
+            arguments.checkpoints,
+            report=lambda line: print(json.dumps(line), file=sys.stderr),
+        )
+    }
+
+
+def _show_zoo(result: Result) -> None:
+    if "trained" in result:
+        print(", ".join(result["trained"]) or "nothing was missing")
+        return
+    for entry in result["plan"]:
+        state = "trained" if entry["trained"] else f"about {entry['estimated_minutes']:.0f} min on one core"
+        recipe = entry["recipe"]
+        start = f", from {recipe['parent']}" if recipe["parent"] else ""
+        print(
+            f"{entry['name']:34s} {entry['family']:10s} {state:28s} {recipe['epochs']} epochs, {recipe['method']}, "
+            f"{recipe['loss']}, lambda {recipe['cost_weight']:g}{start}"
+        )
 
 
 def _benchmarks() -> list[str]:

@@ -99,6 +99,12 @@ def plain_name(model: str) -> str:
     return model.replace("eenet", "resnet") if model.startswith("eenet") else model.removeprefix("ee")
 
 
+def folder_name(spec: NetworkSpec) -> str:
+    """The usual name of a checkpoint's folder: `eenet20`, `resnet20` without exits, `eenet18-width-0.25`."""
+    name = spec.model if spec.num_early_exits else plain_name(spec.model)
+    return name if spec.width == 1 else f"{name}-width-{spec.width:g}"
+
+
 def _whole(value: object, smallest: int) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= smallest
 

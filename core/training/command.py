@@ -47,6 +47,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="smaller images first, e.g. 0.3:16,0.25:20,0.2:24 (shares of the epochs)",
     )
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parent", metavar="NAME", help="checkpoint of the same network to start from")
+    parser.add_argument("--small-traces", action="store_true", help="keep scores and answers, not the class tables")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint; run again to go on")
 
@@ -96,4 +98,4 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     def report(line: dict[str, Any]) -> None:
         print(json.dumps(line), file=sys.stderr)
 
-    return train(recipe, training, arguments.out, arguments.data_dir, device.name, report)
+    return train(recipe, training, arguments.out, arguments.data_dir, device.name, report, arguments.small_traces)

@@ -11,7 +11,7 @@ from torch import Tensor
 from core.analysis.reference_points import area_under_curve
 from core.analysis.rules import BELOW_ONE
 from core.analysis.sweep import exact_sweep
-from core.checkpoints import Card, checkpoint_hash, read_network, save_checkpoint, trace_path
+from core.checkpoints import CHECKPOINTS, Card, checkpoint_hash, read_network, save_checkpoint, trace_path
 from core.data.datasets import ImageSet, dataset_name, load_images
 from core.data.preprocess import Preprocessing
 from core.errors import UserError
@@ -20,7 +20,7 @@ from core.network.cost import CostTable
 from core.network.early_exit import EarlyExitNetwork
 from core.network.features import record_feature_map
 from core.network.registry import build_network, display_name
-from core.network.spec import plain_name
+from core.network.spec import folder_name
 from core.network.tracing import record_trace
 from core.trace import SPLITS, Trace
 from core.training.augment import augment
@@ -41,11 +41,18 @@ def train(
     data_dir: Path,
     device: str = "cpu",
     report: Callable[[dict[str, Any]], None] = lambda line: None,
+    small: bool = False,
+    root: Path = CHECKPOINTS,
 ) -> dict[str, Any]:
     """Trains and writes a checkpoint to `out`; run again after an interruption, it goes on where it was.
 
     The last epoch's weights count: nothing is selected on the calibration or the test split, and the test images are
     looked at once, when everything else is done.
+
+    Args:
+        training: the part `training` of the dataset.
+        small: keep only the small form of the traces and no feature map.
+        root: where the recipe's parent lies.
 
     Returns:
         The card's metrics, by split.
@@ -55,7 +62,7 @@ def train(
             f"expected an unfinished training or a new folder, got the finished checkpoint {out}: choose another --out"
         )
     target = torch.device(device)
-    network, progress = train_network(recipe, training, out, target, report)
+    network, progress = train_network(recipe, training, out, target, report, root)
     preprocessing = preprocessing_of(training)
     _, costs = build_network(recipe.network)
     if recipe.method == "alive" and recipe.loss in CONFIDENCE_LOSSES and recipe.network.num_early_exits:
@@ -76,18 +83,24 @@ def train(
         plain_counterpart=plain_counterpart(recipe),
         recipe=recipe.to_json() | {"training_seconds": round(seconds), "training_examples": len(training)},
     )
-    return finish(network, card, out, data_dir, recipe.dataset, device)
+    return finish(network, card, out, data_dir, recipe.dataset, device, small)
 
 
 def plain_counterpart(recipe: Recipe) -> str | None:
     """Name of the checkpoint of the same backbone without early exits; it may not have been trained."""
     if recipe.network.num_early_exits == 0:
         return None
-    return f"{dataset_name(recipe.dataset)}/{plain_name(recipe.network.model)}"
+    return f"{dataset_name(recipe.dataset)}/{folder_name(replace(recipe.network, num_early_exits=0))}"
 
 
 def finish(
-    network: EarlyExitNetwork, card: Card, out: Path, data_dir: Path, dataset: str, device: str
+    network: EarlyExitNetwork,
+    card: Card,
+    out: Path,
+    data_dir: Path,
+    dataset: str,
+    device: str,
+    small: bool = False,
 ) -> dict[str, Any]:
     """Records traces and map of trained weights, chooses default thresholds on calibration, writes everything."""
     save_checkpoint(out, network, card)
@@ -99,8 +112,8 @@ def finish(
         traces[split] = record_trace(
             stored, images, card.preprocessing, card.cost.relative(), checkpoint_hash(out), split
         )
-        traces[split].save(trace_path(out, split))
-        if split == "test" and card.spec.num_early_exits:
+        (traces[split].small() if small else traces[split]).save(trace_path(out, split))
+        if not small and split == "test" and card.spec.num_early_exits:
             found = record_feature_map(stored, images, card.preprocessing, checkpoint_hash(out), split)
             found.save(map_path(out, split))
     thresholds = {"probability": (default_threshold(traces["calibration"], "probability"),)}

@@ -35,6 +35,7 @@ class Recipe:
         augmentation: `none`, `shift` (up to 2 pixels, digits) or `crop-flip` (4 pixels and mirroring, photos).
         resolution: pairs (share of epochs, side in pixels); early epochs on smaller images cost less. Empty: full size.
         seed: of the weights, the order of the examples and their augmentation.
+        parent: name of a checkpoint of the same network whose weights the training starts from; None: fresh weights.
     """
 
     dataset: str
@@ -52,6 +53,7 @@ class Recipe:
     augmentation: str = "crop-flip"
     resolution: tuple[tuple[float, int], ...] = ()
     seed: int = 0
+    parent: str | None = None
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "resolution", tuple((float(s), int(p)) for s, p in self.resolution))
@@ -97,7 +99,7 @@ class Recipe:
         known = {field.name for field in fields(cls)}
         if set(values) - known:
             raise UserError(f"expected recipe fields among {sorted(known)}, got {sorted(set(values) - known)}")
-        return cls(**values | {"network": NetworkSpec(**values["network"])})
+        return cls(**values | {"network": NetworkSpec.from_json(values["network"])})
 
 
 def default_recipe(dataset: str, network: NetworkSpec, **changes: Any) -> Recipe:

@@ -11,6 +11,7 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from core.errors import UserError
+from core.training.recipe import Recipe
 
 STATE_FILE = "state.safetensors"
 HISTORY_FILE = "history.jsonl"
@@ -66,7 +67,8 @@ def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimize
         raise UserError(
             f"expected a training's state in {path}, got an unreadable file ({error}): delete it"
         ) from error
-    differing = sorted(key for key in recipe if about["recipe"].get(key) != recipe[key])
+    begun = Recipe.from_json(about["recipe"]).to_json()  # fields that came later have their defaults
+    differing = sorted(key for key in recipe if begun[key] != recipe[key])
     if differing:
         raise UserError(
             f"expected the recipe this folder was started with, got another {', '.join(differing)}: "

@@ -13,8 +13,10 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 from tqdm import tqdm
 
+from core.checkpoints import CHECKPOINTS, load_network
 from core.data.datasets import ImageSet
 from core.data.preprocess import Preprocessing, is_light
+from core.errors import UserError
 from core.network.early_exit import EarlyExitNetwork, ExitOutputs
 from core.network.layout import fast_layout
 from core.network.registry import build_network
@@ -154,12 +156,39 @@ class EpochMeter:
         }
 
 
+def start_from(network: EarlyExitNetwork, recipe: Recipe, root: Path) -> None:
+    """Takes over the weights of the recipe's parent.
+
+    Raises:
+        UserError: no such checkpoint, or it is another network.
+    """
+    parent, card = load_network(str(recipe.parent), root=root)
+    if card.spec != recipe.network:
+        raise UserError(
+            f"expected a parent of the network to train, got {recipe.parent}, which is another one "
+            f"({card.spec} instead of {recipe.network}): choose the same model, exits, placement and exit type"
+        )
+    network.load_state_dict(parent.state_dict())
+
+
+def _prepare(recipe: Recipe, device: torch.device, root: Path) -> tuple[EarlyExitNetwork, Tensor, torch.memory_format]:
+    """The network at its start, relative costs (exits,), and how tensors lie in memory."""
+    torch.manual_seed(recipe.seed)
+    network, costs = build_network(recipe.network)
+    if recipe.parent is not None:
+        start_from(network, recipe, root)
+    layout = fast_layout(network)
+    cost = torch.tensor(costs.relative(), dtype=torch.float32, device=device)
+    return network.to(device).to(memory_format=layout), cost, layout
+
+
 def train_network(
     recipe: Recipe,
     data: ImageSet,
     out: Path,
     device: torch.device,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
+    root: Path = CHECKPOINTS,
 ) -> tuple[EarlyExitNetwork, Progress]:
     """Trains, or goes on training, until the last epoch; the state is in `out` after each.
 
@@ -169,12 +198,12 @@ def train_network(
     Args:
         data: the part `training` of the dataset.
         report: called with each finished epoch's line of the history.
+        root: where the recipe's parent lies.
+
+    Raises:
+        UserError: no such parent, or it is another network; a folder of another training.
     """
-    torch.manual_seed(recipe.seed)
-    network, costs = build_network(recipe.network)
-    layout = fast_layout(network)
-    network = network.to(device).to(memory_format=layout)
-    cost = torch.tensor(costs.relative(), dtype=torch.float32, device=device)
+    network, cost, layout = _prepare(recipe, device, root)
     optimizer = make_optimizer(network, recipe)
     out.mkdir(parents=True, exist_ok=True)
     progress = load_state(out, network, optimizer, recipe.to_json())
