@@ -67,6 +67,24 @@ def _neighbours_alike(weights: str, trace_key: str, _found: FeatureMap, _labels:
     return alike.mean(axis=(0, 2)).tolist()
 
 
+@st.cache_resource(max_entries=8, show_spinner=False)
+def _fixed(weights: str, trace_key: str, _found: FeatureMap, _trace: Trace) -> tuple[pd.DataFrame, list[list[float]]]:
+    """What of `points_table` neither thresholds nor filters change."""
+    small = np.uint8 if _trace.classes <= 256 else np.uint16
+    columns: dict[str, NDArray] = {}
+    reach = []
+    for n in range(_found.num_exits):
+        plane = _found.coordinates[:, n]
+        scaled = np.rint(plane * (_LARGEST / max(float(np.abs(plane).max(initial=0)), 1e-30))).astype(np.int16)
+        columns[f"x{n}"], columns[f"y{n}"] = scaled[:, 0], scaled[:, 1]
+        columns[f"said{n}"] = _trace.predicted[:, n].astype(small)
+        low, high = (scaled.min(axis=0), scaled.max(axis=0)) if len(scaled) else (np.zeros(2), np.zeros(2))
+        reach.append([float(low[0]), float(high[0]), float(low[1]), float(high[1])])
+    columns["label"] = _trace.labels.astype(small)
+    columns["id"] = _trace.ids.astype(np.int32)
+    return pd.DataFrame(columns), reach
+
+
 def points_table(
     found: FeatureMap, trace: Trace, exits: NDArray[np.int64], shown: NDArray[np.bool_]
 ) -> tuple[pd.DataFrame, list[list[float]]]:
@@ -77,24 +95,12 @@ def points_table(
         shown: which match the page's filter.
 
     Returns:
-        Columns x0, y0, x1, ... int16; said0, ... (top class at each exit), label, exit, shown, id. For each exit
+        Columns x0, y0, x1, ... int16; said0, ... (top class at each exit), label, id, exit, shown. For each exit
         [left, right, bottom, top] in the same numbers.
     """
-    small = np.uint8 if trace.classes <= 256 else np.uint16
-    columns: dict[str, NDArray] = {}
-    reach = []
-    for n in range(found.num_exits):
-        plane = found.coordinates[:, n]
-        scaled = np.rint(plane * (_LARGEST / max(float(np.abs(plane).max(initial=0)), 1e-30))).astype(np.int16)
-        columns[f"x{n}"], columns[f"y{n}"] = scaled[:, 0], scaled[:, 1]
-        columns[f"said{n}"] = trace.predicted[:, n].astype(small)
-        low, high = (scaled.min(axis=0), scaled.max(axis=0)) if len(scaled) else (np.zeros(2), np.zeros(2))
-        reach.append([float(low[0]), float(high[0]), float(low[1]), float(high[1])])
-    columns["label"] = trace.labels.astype(small)
-    columns["exit"] = exits.astype(np.uint8 if found.num_exits <= 256 else np.uint16)
-    columns["shown"] = shown.astype(np.uint8)
-    columns["id"] = trace.ids.astype(np.int32)
-    return pd.DataFrame(columns), reach
+    fixed, reach = _fixed(found.checkpoint_hash, cache.fingerprint(trace), found, trace)
+    small = np.uint8 if found.num_exits <= 256 else np.uint16
+    return fixed.assign(exit=exits.astype(small), shown=shown.astype(np.uint8)), reach
 
 
 def payload(

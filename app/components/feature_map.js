@@ -205,12 +205,12 @@ function build(root) {
     pen.clearRect(0, 0, canvas.width, canvas.height);
     const colour = colours(), shown = column("shown"), label = column("label"), said = column(`said${exit}`);
     const strong = (i) => shown[i] && (!picked || picked[i]) && (only === null || label[i] === only);
-    // faint ones below; where colour is right or wrong, the few wrong ones on top
+    // faint ones below, opaque so that many of them grow no stronger; where colour is right or wrong, the wrong ones on top
     for (const layer of view.colour === "right" ? [0, 1, 2] : [0, 1]) {
       for (let i = 0; i < n; i += 1) {
         const where = !strong(i) ? 0 : view.colour === "right" && said[i] !== label[i] ? 2 : 1;
         if (where !== layer) continue;
-        const stamp = dot(layer === 0 ? ink.muted : colour(i), layer === 0 ? 0.16 : 0.8);
+        const stamp = layer === 0 ? dot(ink.hairline, 1) : dot(colour(i), 0.8);
         pen.drawImage(stamp, Math.round(places[2 * i] * ratio - stamp.width / 2), Math.round(places[2 * i + 1] * ratio - stamp.height / 2));
       }
     }
