@@ -363,7 +363,7 @@ def show(data: dict[str, Any]) -> None:
 # in place of the sentence and the journey while torch is loaded, of the same height
 def waiting_sentence(words: str) -> str:
     """HTML of plain words where the sentence will stand."""
-    style = "height:52px;font-size:23px;line-height:1.25;font-weight:700"
+    style = "height:50px;font-size:23px;line-height:1.25;font-weight:700"
     return f'<div role="status" style="{style}">{html.escape(words)}</div>'
 
 

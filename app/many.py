@@ -388,20 +388,22 @@ def show(
     run(job, network, lock)
     answers = job.answers(view, card.spec.num_early_exits, fitted) if job.places else None
     if answers is not None:
-        with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-            show_shares(answers, card.num_exits)
-            if not present:
-                st.download_button(
-                    "CSV",
-                    data=lambda: as_csv(job, answers, card),
-                    file_name="images.csv",
-                    mime="text/csv",
-                    icon=":material/download:",
-                    on_click="ignore",
-                    key="try_csv",
-                )
+        show_shares(answers, card.num_exits)
         show_table(table(job, answers, card), job, view.rule)
-    show_failures(job.failures)
+    with st.container(horizontal=True, vertical_alignment="top", gap="small"):
+        show_failures(job.failures)
+        if answers is not None and not present:
+            st.download_button(
+                "Take the table home",
+                data=lambda: as_csv(job, answers, card),
+                file_name="images.csv",
+                mime="text/csv",
+                icon=":material/download:",
+                on_click="ignore",
+                key="try_csv",
+                help="All columns and the files that failed, as CSV",
+                width="content",
+            )
     return answers
 
 

@@ -1,6 +1,8 @@
 """Is a picture from outside one of the network's kind? An honest line about it, with what it is compared with."""
 
 from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import TimeoutError as TookTooLong
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -19,7 +21,20 @@ _RARE = 0.99  # from this share on a picture is called unusual
 _LONGEST_WAIT = 60  # seconds for the comparison's images to run
 
 
-def prepare(name: str, card: Card, device: str) -> "Future[Reference] | None":
+@dataclass(frozen=True)
+class Compared:
+    """The test images as a picture is compared with them.
+
+    Args:
+        reference: some of them, in the network's feature space.
+        measures: of the pixels of all of them.
+    """
+
+    reference: Reference
+    measures: NDArray[np.float32]
+
+
+def prepare(name: str, card: Card, device: str) -> "Future[Compared] | None":
     """Start to take test images through the network, in the background; None where there are none of its shape.
 
     Args:
@@ -39,24 +54,18 @@ def prepare(name: str, card: Card, device: str) -> "Future[Reference] | None":
 @st.cache_resource(max_entries=8, show_spinner=False)
 def _reference(
     weights: str, pixels: str, device: str, _network: Any, _lock: Any, _card: Card, _images: NDArray[np.uint8]
-) -> "Future[Reference]":
-    def run() -> Reference:
+) -> "Future[Compared]":
+    def run() -> Compared:
         from core.network.pooled import pooled_features
 
         rows = evenly(len(_images), _COMPARED)
         found = pooled_features(_network, _images[rows], _card.preprocessing, turn=lambda: _lock)
-        return Reference.fit(found, len(_images))
+        return Compared(Reference.fit(found, len(_images)), measures(_images))
 
     pool = ThreadPoolExecutor(1, thread_name_prefix="comparison")
     future = pool.submit(run)
     pool.shutdown(wait=False)
     return future
-
-
-@st.cache_resource(max_entries=8, show_spinner=False)
-def _known(pixels: str, _images: NDArray[np.uint8]) -> NDArray[np.float32]:
-    """Measures of the test images with that hash."""
-    return measures(_images)
 
 
 def look(name: str, card: Card, prepared: Prepared, device: str) -> tuple[str, bool] | None:
@@ -71,12 +80,15 @@ def look(name: str, card: Card, prepared: Prepared, device: str) -> tuple[str, b
         return None
     from core.network.pooled import pooled_features
 
-    reference = future.result(timeout=_LONGEST_WAIT)
+    try:
+        compared = future.result(timeout=_LONGEST_WAIT)
+    except TookTooLong:
+        return "Still taking test images through the network to compare this picture with: ask again in a while.", False
     network, _, lock = cache.load_network(name, device)
     features = pooled_features(network, prepared.picture[None], card.preprocessing, turn=lambda: lock)[0]
-    images = cache.test_images(card.dataset)
-    found = unlike(prepared.picture, _known(load_labels(card.dataset, cache.ROOT).sha256, images))
+    found = unlike(prepared.picture, compared.measures)
     dataset = DATASETS.get(card.dataset, card.dataset)
+    reference = compared.reference
     return words(reference.share_nearer(features), found, reference, dataset, len(card.class_names))
 
 

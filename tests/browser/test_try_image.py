@@ -1,13 +1,16 @@
 """*Try an image* in a real browser: files, thumbnails and the threshold, against what the executor says."""
 
+import csv
 import io
 import statistics
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from core.benchmarks.many import zip_of_images
 from core.checkpoints import load_network
 from core.data.decode import decode_image
 from core.data.embedded import load_embedded
@@ -30,6 +33,12 @@ def shown(tab: Tab) -> tuple[int, str]:
     """Exit and answer on the page, 1..N."""
     exit_ = int(tab.page.locator(".journey").get_attribute("data-exit"))
     return exit_, tab.page.locator(".exit.taken .answer .name").inner_text()
+
+
+def choose_way(tab: Tab, label: str) -> None:
+    tab.page.locator(".st-key-try_way_choice button", has_text=label).click()
+    tab.page.wait_for_timeout(200)
+    tab.rest()
 
 
 def upload(tab: Tab, name: str, data: bytes) -> float:
@@ -62,6 +71,7 @@ def executed(network, images: np.ndarray, threshold: float) -> tuple[list[int], 
 def test_uploads_reach_their_exits(tab: Tab, network) -> None:
     """Each file leaves where the executor says, with the same answer; no error in the browser."""
     open_page(tab)
+    choose_way(tab, "File")
     prepare = network[1].preprocessing.prepare
     seconds = []
     for seed in range(5):
@@ -106,6 +116,7 @@ def test_a_link_shows_the_same_on_another_machine_and_the_threshold_moves_the_ex
 
 def test_a_bad_file_leaves_one_line_and_the_page_goes_on(tab: Tab) -> None:
     open_page(tab)
+    choose_way(tab, "File")
     kind = {"name": "notes.png", "mimeType": "image/png", "buffer": b"no picture"}
     tab.page.locator('input[type="file"]').set_input_files(kind)
     line = tab.page.locator('[data-testid="stAlert"]')
@@ -115,6 +126,119 @@ def test_a_bad_file_leaves_one_line_and_the_page_goes_on(tab: Tab) -> None:
     tab.rest()
     upload(tab, "photo.jpg", photo(1))
     assert line.count() == 0
+
+
+def draw(tab: Tab, *points: tuple[float, float]) -> None:
+    """A stroke on the pad through points in shares of its side."""
+    box = tab.page.locator(".pad canvas").bounding_box()
+    places = [(box["x"] + x * box["width"], box["y"] + y * box["height"]) for x, y in points]
+    tab.page.mouse.move(*places[0])
+    tab.page.mouse.down()
+    for place in places[1:]:
+        tab.page.mouse.move(*place, steps=8)
+    tab.page.mouse.up()
+
+
+def test_a_one_is_drawn_undone_and_cleared(tab: Tab) -> None:
+    open_page(tab)
+    choose_way(tab, "Draw")
+    assert tab.page.locator(".pad .clear").is_disabled()
+    draw(tab, (0.45, 0.15), (0.52, 0.85))
+    tab.page.wait_for_selector('.journey[data-image="Your drawing"]', timeout=30000)
+    assert shown(tab)[1] == "1" and "“1”" in tab.page.locator("h1").inner_text()
+    tab.rest()
+    tab.page.locator(".pad .clear").focus()
+    tab.page.keyboard.press("Enter")
+    tab.page.wait_for_selector(".journey", state="detached", timeout=15000)
+    assert tab.page.locator(".pad .hint").is_visible() and tab.page.locator("h1").inner_text().startswith(
+        "Draw a digit"
+    )
+    tab.rest()
+    draw(tab, (0.2, 0.2), (0.8, 0.2), (0.4, 0.9))
+    tab.page.wait_for_selector('.journey[data-image="Your drawing"]', timeout=30000)
+    assert shown(tab)[1] == "7"
+    choose_way(tab, "Test image")
+    choose_way(tab, "Draw")
+    assert shown(tab)[1] == "7" and tab.page.locator(".pad .clear").is_enabled()
+    assert not [error for error in tab.errors if "404" not in error]
+
+
+_PASTE = """([bytes, type, name]) => {
+  const transfer = new DataTransfer();
+  transfer.items.add(new File([new Uint8Array(bytes)], name, { type }));
+  document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true, composed: true }));
+}"""
+
+
+def test_a_pasted_image_takes_its_way_and_too_large_a_one_stays_in_the_browser(tab: Tab, network) -> None:
+    open_page(tab)
+    choose_way(tab, "Paste")
+    data = photo(3)
+    tab.page.evaluate(_PASTE, [list(data), "image/jpeg", "image.png"])
+    tab.page.wait_for_selector('.journey[data-image="Pasted image"]', timeout=30000)
+    exits, answers = executed(network, network[1].preprocessing.prepare(decode_image(data)).input, 0.8)
+    assert shown(tab) == (exits[0], answers[0])
+    tab.rest()
+    sent = tab.sent
+    tab.page.evaluate(
+        """() => {
+          const transfer = new DataTransfer();
+          transfer.items.add(new File([new Uint8Array(40 * 2 ** 20)], "big.png", { type: "image/png" }));
+          document.body.dispatchEvent(new ClipboardEvent("paste", { clipboardData: transfer, bubbles: true }));
+        }"""
+    )
+    line = tab.page.locator(".paste .line")
+    assert "Expected at most 33 MB, got 42 MB" in line.inner_text() and tab.sent == sent
+    tab.page.evaluate(_PASTE, [list(b"words"), "text/plain", "a.txt"])
+    tab.page.wait_for_selector('[data-testid="stAlert"]', timeout=15000)
+    assert "no image" in tab.page.locator('[data-testid="stAlert"]').inner_text()
+
+
+def test_a_zip_becomes_a_table_whose_rows_open(tab: Tab, network) -> None:
+    open_page(tab)
+    choose_way(tab, "Many")
+    kind = {"name": "digits.zip", "mimeType": "application/zip", "buffer": zip_of_images("mnist", 120)}
+    tab.page.locator('input[type="file"]').set_input_files(kind)
+    table = tab.page.locator('[data-testid="stDataFrame"]').first
+    table.wait_for(timeout=60000)
+    tab.rest()
+    assert tab.page.locator("h1").inner_text().startswith("120 images: ")
+    box = table.bounding_box()
+    tab.page.mouse.click(box["x"] + 180, box["y"] + 38 + 36 * 2 + 18)
+    tab.page.wait_for_selector('.journey[data-image="00002.png"]', timeout=15000)
+    images = network[1].preprocessing.normalise(load_embedded("mnist")[2:3])
+    exits, answers = executed(network, images, 0.8)
+    assert shown(tab) == (exits[0], answers[0])
+    with tab.page.expect_download() as download:
+        tab.page.locator(".st-key-try_csv button").click()
+    rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
+    assert len(rows) == 120 and rows[2]["answer"] == answers[0] and int(rows[2]["exit"]) == exits[0]
+    assert not [error for error in tab.errors if "404" not in error]
+
+
+def test_work_is_stopped_kept_and_taken_up_again(tab: Tab) -> None:
+    open_page(tab, "/try?model=cifar10/eenet20&rule=probability&t=0.8")
+    choose_way(tab, "Many")
+    kind = {"name": "many.zip", "mimeType": "application/zip", "buffer": zip_of_images("cifar10", 1000)}
+    tab.page.locator('input[type="file"]').set_input_files(kind)
+    tab.page.locator(".st-key-try_stop button").click(timeout=60000)
+    tab.page.locator(".st-key-try_go_on button").wait_for(timeout=30000)
+    tab.rest()
+    kept = int(tab.page.locator("h1").inner_text().split()[0].replace(",", ""))
+    assert 0 < kept < 1000
+    tab.page.locator(".st-key-try_go_on button").click()
+    tab.page.wait_for_function(
+        "() => document.querySelector('.st-key-try_go_on, .st-key-try_stop') === null", timeout=90000
+    )
+    tab.rest()
+    assert tab.page.locator("h1").inner_text().startswith("1,000 images: ")
+
+
+def test_a_camera_that_is_refused_leaves_one_calm_line(tab: Tab) -> None:
+    open_page(tab)
+    choose_way(tab, "Camera")
+    assert "Allow the camera" in tab.page.get_by_text("Allow the camera").inner_text()
+    assert tab.page.locator('[data-testid="stAlert"], [data-testid="stException"]').count() == 0
 
 
 @pytest.mark.parametrize("width", [1280, 390])
