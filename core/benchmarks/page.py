@@ -1,5 +1,6 @@
 """What a visitor waits for: first paint, and from letting go of a threshold to new numbers and images, in Chromium."""
 
+import os
 import socket
 import statistics
 import subprocess
@@ -17,7 +18,7 @@ from core.errors import UserError
 
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
-PAINTS, RELEASES, DRAG_STEPS = 5, 20, 120
+PAINTS, RELEASES, DRAG_STEPS, CLICKS, VISITORS = 5, 20, 120, 20, 6
 START_SECONDS = 60
 
 # text of every gallery heading and of the sentence, shadow roots included
@@ -32,6 +33,15 @@ _SEEN = """() => {
   walk(document);
   return found.join("|");
 }"""
+# which images the gallery by exit shows
+_GALLERY = """() => {
+  for (const host of document.querySelectorAll("*")) {
+    const bands = host.shadowRoot?.querySelector('.bands[data-ready="true"]');
+    const rows = [...(bands?.querySelectorAll(".tile") ?? [])].map((tile) => tile.dataset.row);
+    if (bands) return `${bands.dataset.passing} ${rows.join()}`;
+  }
+  return "";
+}"""
 _FRAMES = """() => {
   window.__frames = [];
   const tick = (t) => { window.__frames.push(t); window.__raf = requestAnimationFrame(tick); };
@@ -40,8 +50,8 @@ _FRAMES = """() => {
 
 
 @contextmanager
-def server() -> Iterator[str]:
-    """The dashboard on a free port; its address.
+def server() -> Iterator[tuple[str, int]]:
+    """The dashboard on a free port; its address and the number of its process.
 
     Raises:
         UserError: it did not answer in time.
@@ -60,7 +70,7 @@ def server() -> Iterator[str]:
             if time.monotonic() > deadline or process.poll() is not None:
                 raise UserError("expected the dashboard to start, got no answer: try `make run` to see why")
             time.sleep(0.2)
-        yield address
+        yield address, process.pid
     finally:
         process.terminate()
         process.wait()
@@ -84,7 +94,7 @@ def run() -> dict[str, Any]:
         raise UserError(f"expected Chromium at {CHROMIUM}, got none: install it (Debian: apt-get install chromium)")
     from playwright.sync_api import sync_playwright
 
-    with server() as address, sync_playwright() as playwright:
+    with server() as (address, process), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
         paints = []
         for visit in range(PAINTS + 1):
@@ -126,6 +136,9 @@ def run() -> dict[str, Any]:
         while_dragging = len(messages)
         page.mouse.up()
         page.wait_for_timeout(1_000)
+        released = len(messages) - while_dragging
+        page.close()
+        who = _who_exits_where(browser, address, process)
         browser.close()
     gaps = sorted(b - a for a, b in pairwise(frames))
     return {
@@ -137,8 +150,51 @@ def run() -> dict[str, Any]:
         "drag_frame_ms_median": round(statistics.median(gaps), 1),
         "drag_frame_ms_p95": round(gaps[int(0.95 * len(gaps))], 1),
         "messages_while_dragging": while_dragging,
-        "messages_on_release": len(messages) - while_dragging,
+        "messages_on_release": released,
+        **who,
     }
+
+
+def _who_exits_where(browser: Any, address: str, process: int) -> dict[str, Any]:
+    """*Who exits where*: first gallery on a warm server, click on a mark to new images, memory that a visitor takes."""
+    galleries, images = [], []
+    pages, before = [], 0
+    for visit in range(VISITORS + 1):
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, bypass_csp=True)
+        started = time.perf_counter()
+        page.goto(f"{address}/who")
+        page.wait_for_function(f"({_GALLERY})() != ''", polling="raf", timeout=60_000)
+        if visit:
+            galleries.append(time.perf_counter() - started)
+        page.wait_for_timeout(1_500)
+        pages.append(page)
+        if not visit:
+            before = _memory(process)  # the first visit warms the server
+    marks = pages[-1].locator(".squares .cell")
+    for click in range(CLICKS):
+        shown = pages[-1].evaluate(_GALLERY)
+        started = time.perf_counter()
+        marks.nth(7 * click % marks.count()).click()
+        pages[-1].wait_for_function(f"shown => ![shown, ''].includes(({_GALLERY})())", arg=shown, polling="raf")
+        images.append(time.perf_counter() - started)
+        pages[-1].wait_for_timeout(500)
+    grown = _memory(process) - before
+    for page in pages:
+        page.close()
+    return {
+        "who_first_gallery_ms_median": _milliseconds(galleries),
+        "who_click_to_images_ms_median": _milliseconds(images),
+        "who_server_mb_per_visitor": round(grown / VISITORS / 2**20, 1),
+    }
+
+
+def _memory(process: int) -> int:
+    """Bytes a process holds in memory; 0 where the system does not tell."""
+    try:
+        pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    except OSError:
+        return 0
+    return pages * os.sysconf("SC_PAGE_SIZE")
 
 
 def _milliseconds(seconds: list[float]) -> int:
