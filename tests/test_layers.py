@@ -10,7 +10,14 @@ import pytest
 ROOT = Path(__file__).parents[1]
 CORE = sorted((ROOT / "core").rglob("*.py"))
 DASHBOARD = {"streamlit", "plotly", "app", "pages"}
-WITHOUT_TORCH = ("core.checkpoints", "core.trace", "core.analysis.sweep", "core.data.embedded", "core.data.decode")
+WITHOUT_TORCH = (
+    "core.checkpoints",
+    "core.feature_map",
+    "core.trace",
+    "core.analysis.sweep",
+    "core.data.embedded",
+    "core.data.decode",
+)
 
 
 def imported(path: Path) -> set[str]:
