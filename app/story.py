@@ -121,9 +121,9 @@ def sentence(story: Story) -> list[tuple[str, int | str | None]]:
     """What happens, in words: parts of text with the exit or the role whose colour they wear, or None."""
     end, n = story.exits[story.taken], story.taken
     said = end.top[0][0]
-    goes = "Goes all the way to " if n == len(story.exits) - 1 else "Leaves at "
+    goes, says = ("Goes all the way to ", ", which says ") if n == len(story.exits) - 1 else ("Leaves at ", " as ")
     ink: int | str = n if end.right else "wrong"
-    parts: list[tuple[str, int | str | None]] = [(goes, None), (f"exit {n + 1}", n), (" as ", None), (f"“{said}”", ink)]
+    parts: list[tuple[str, int | str | None]] = [(goes, None), (f"exit {n + 1}", n), (says, None), (f"“{said}”", ink)]
     parts += [(", right, after " if end.right else ", wrong, after ", None)]
     parts += [(f"{100 * end.relative_cost:.0f}\u202f%", n), (" of the computation", None)]
     return parts

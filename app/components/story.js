@@ -107,7 +107,7 @@ export default function mount({ data, parentElement, setTriggerValue }) {
 
     const near = element("div", "near");
     if (exit.neighbours.length) {
-      near.append(element("div", "label", `Nearest to it here: ${exit.alike} of ${exit.neighbours.length} are ${data.truth}`));
+      near.append(element("div", "label", `Nearest to it here: ${exit.alike} of ${exit.neighbours.length} are “${data.truth}”`));
       near.append(element("div", "tiles", ...exit.neighbours.map((item) => {
         const tile = element("button", item.right ? "right" : "wrong", picture(element("span", "thumb"), item.place),
           element("span", "name", item.truth));

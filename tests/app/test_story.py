@@ -84,7 +84,7 @@ def test_the_sentence_and_the_facts(trace, card):
     never = View(MODEL, "confidence", (1.0,))
     lost = example(trace, lambda t: t.correct[:, 0] & ~t.correct[:, -1])
     told = story.tell(lost, trace, card, never, scores)
-    assert words(told).startswith("Goes all the way to exit 3 as ") and ", wrong, after 1" in words(told)
+    assert words(told).startswith("Goes all the way to exit 3, which says ") and ", wrong, after 1" in words(told)
     assert ("“" + card.class_names[trace.predicted[lost, -1]] + "”", "wrong") in story.sentence(told)
     assert story.facts(told, card, "test")[-1] == "Exit 1 had it right."
 
