@@ -208,7 +208,7 @@ def _progress(job: Job) -> str:
 def sentence(job: Job, answers: Answers | None, card: Card) -> list[tuple[str, int | str | None]]:
     """What became of all of them: parts of text with the exit whose colour they wear."""
     if answers is None:
-        return [("No image among what was brought", None)]
+        return [("No image among what was brought" if job.done else "Stopped before the first image", None)]
     n = len(answers.exits)
     cost = float(np.asarray(card.cost.relative())[answers.exits].mean())
     leave_early = float((answers.exits < card.num_exits - 1).mean())

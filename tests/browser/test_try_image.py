@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 import statistics
 import time
 from pathlib import Path
@@ -210,7 +211,7 @@ def test_a_zip_becomes_a_table_whose_rows_open(tab: Tab, network) -> None:
     exits, answers = executed(network, images, 0.8)
     assert shown(tab) == (exits[0], answers[0])
     with tab.page.expect_download() as download:
-        tab.page.locator(".st-key-try_csv button").click()
+        tab.page.get_by_role("button", name="Take the table home").click()
     rows = list(csv.DictReader(Path(download.value.path()).read_text(encoding="utf-8").splitlines()))
     assert len(rows) == 120 and rows[2]["answer"] == answers[0] and int(rows[2]["exit"]) == exits[0]
     assert not [error for error in tab.errors if "404" not in error]
@@ -221,6 +222,7 @@ def test_work_is_stopped_kept_and_taken_up_again(tab: Tab) -> None:
     choose_way(tab, "Many")
     kind = {"name": "many.zip", "mimeType": "application/zip", "buffer": zip_of_images("cifar10", 1000)}
     tab.page.locator('input[type="file"]').set_input_files(kind)
+    tab.page.get_by_text(re.compile(r"^[1-9][0-9]* of 1,000 files read")).wait_for(timeout=60000)
     tab.page.locator(".st-key-try_stop button").click(timeout=60000)
     tab.page.locator(".st-key-try_go_on button").wait_for(timeout=30000)
     tab.rest()
