@@ -15,8 +15,10 @@ WITHOUT_TORCH = (
     "core.feature_map",
     "core.trace",
     "core.analysis.sweep",
+    "core.analysis.robustness",
     "core.data.embedded",
     "core.data.decode",
+    "core.data.corruptions",
 )
 
 
