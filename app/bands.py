@@ -133,7 +133,7 @@ def payload(
     url = ""
     if images:
         tile = min(max(card.spec.input_shape[1:]), 32)
-        url = cache.sheet(card.dataset, tuple(int(i) for i in trace.ids[rows]), tile, COLUMNS)
+        url = cache.sheet(card.dataset, trace.ids[rows], tile, COLUMNS)
 
     def described(band: Band) -> dict[str, Any]:
         chosen = list(band.rows)

@@ -253,9 +253,15 @@ def test_images(dataset: str) -> np.ndarray:
 
 
 def has_images(dataset: str) -> bool:
-    """Whether there are embedded test images of that dataset."""
+    """Whether there are embedded test images of that dataset; looked at again when the file changes."""
+    labels = ROOT / dataset / "test-images.json"
+    return _has_images(dataset, ROOT, labels.stat().st_mtime_ns if labels.exists() else 0)
+
+
+@st.cache_data(max_entries=16, show_spinner=False)
+def _has_images(dataset: str, root: Path, stamp: int) -> bool:
     try:
-        load_labels(dataset, ROOT)
+        load_labels(dataset, root)
     except UserError:
         return False
     return True
@@ -271,14 +277,18 @@ def sprite(dataset: str, ids: tuple[int, ...], tile: int, columns: int) -> str:
     return draw_sprite(dataset, ids, tile, columns)
 
 
-@st.cache_data(max_entries=48, show_spinner=False)
-def sheet(dataset: str, ids: tuple[int, ...], tile: int, columns: int) -> str:
+def sheet(dataset: str, ids: np.ndarray, tile: int, columns: int) -> str:
     """The same for hundreds of images; fewer are kept, so that all visitors together take some ten megabytes.
 
     Raises:
         UserError: there are no embedded images.
     """
-    return draw_sprite(dataset, ids, tile, columns)
+    return _sheet(dataset, ids.astype(np.int32).tobytes(), tile, columns)  # bytes are hashed at once, numbers singly
+
+
+@st.cache_data(max_entries=48, show_spinner=False)
+def _sheet(dataset: str, ids: bytes, tile: int, columns: int) -> str:
+    return draw_sprite(dataset, tuple(np.frombuffer(ids, np.int32).tolist()), tile, columns)
 
 
 def draw_sprite(dataset: str, ids: tuple[int, ...], tile: int, columns: int) -> str:
