@@ -182,3 +182,21 @@ def test_one_exit_fills_the_page(tab: Tab, exits) -> None:
     tab.page.get_by_role("button", name="All exits").click()
     tab.page.wait_for_selector(".bands:not(.solo)", timeout=15000)
     assert clean(tab)
+
+
+def test_a_lasso_opens(tab: Tab) -> None:
+    open_page(tab, "&chart=map")
+    tab.page.wait_for_selector(".map canvas", timeout=30000)
+    tab.page.wait_for_timeout(1000)
+    canvas = tab.page.locator(".map canvas").first.bounding_box()
+    assert canvas
+    middle = canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2
+    tab.page.mouse.move(middle[0] - 80, middle[1] - 60)
+    tab.page.mouse.down()
+    for x, y in ((80, -60), (80, 60), (-80, 60), (-80, -58)):
+        tab.page.mouse.move(middle[0] + x, middle[1] + y, steps=5)
+    tab.page.mouse.up()
+    tab.page.wait_for_function("() => new URL(location).searchParams.get('only')?.startsWith('lasso:')", timeout=15000)
+    chip = tab.page.get_by_role("button", name="lasso of").inner_text()
+    behind(tab, int(re.sub(r"\D", "", chip)))
+    assert clean(tab)
