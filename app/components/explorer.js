@@ -846,7 +846,10 @@ class Explorer {
   // `, 92 % of them right` where anybody leaves
   howRight(e) {
     const { counts, right } = this.now;
-    return counts[e] ? `, ${percent(right[e] / counts[e], 0)} of them right` : "";
+    if (!counts[e]) return "";
+    const share = right[e] / counts[e];
+    const nearlyAll = share > 0.995 && share < 1; // never "100 %" where some are wrong
+    return `, ${share > 0.9995 && nearlyAll ? `> 99.9${THIN}%` : percent(share, nearlyAll ? 1 : 0)} of them right`;
   }
 
   drawPoint() {
