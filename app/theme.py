@@ -84,7 +84,7 @@ _CSS = """
 }
 .st-key-corner { position: fixed; top: 0.55rem; right: 3.6rem; z-index: 999991; width: max-content !important; }
 .st-key-corner > * { width: auto !important; min-width: max-content; flex: none !important; }
-.st-key-corner [data-testid="stSelectbox"] { width: 11.5rem; }
+.st-key-corner [data-testid="stSelectbox"] { width: 14rem; }
 [data-testid="stStatusWidget"] { display: none; } /* it would lie on the corner; pages show their own progress */
 .st-key-network { max-width: 24rem; }
 .st-key-controls button[data-variant="segmented_control"] { min-height: 2.5rem; }
