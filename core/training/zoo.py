@@ -6,7 +6,7 @@
 import shutil
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -49,11 +49,15 @@ class Entry:
 
     def seconds(self) -> float:
         """Estimated training time on one core of the machine that `TRAINING_RATE` was measured on."""
-        _, costs = build_network(self.recipe.network)
         side = self.recipe.network.input_shape[1]
         sides = [self.recipe.side(epoch) or side for epoch in range(self.recipe.epochs)]
         passes = sum((pixels / side) ** 2 for pixels in sides)
-        return 3 * costs.macs()[-1] * TRAINING_EXAMPLES[self.recipe.dataset] * passes / TRAINING_RATE
+        return 3 * _macs(self.recipe.network) * TRAINING_EXAMPLES[self.recipe.dataset] * passes / TRAINING_RATE
+
+
+@cache
+def _macs(spec: NetworkSpec) -> int:
+    return build_network(spec)[1].macs()[-1]
 
 
 def plan() -> list[Entry]:

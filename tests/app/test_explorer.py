@@ -105,16 +105,6 @@ def test_gallery_samples_are_fair_and_stay(trace):
     assert second[0].count >= first[0].count
 
 
-def test_one_images_story_is_the_routing(card, trace):
-    scores = trace.rule_scores("confidence")
-    view = View(MODEL, "confidence", (0.5, 0.7), off=())
-    exits = route(scores, view.effective(2))
-    for row in range(trace.n):
-        table = gallery.story_table(row, trace, card, view, scores)
-        assert table["what happens"].tolist().index("leaves here") == exits[row]
-        assert set(table["what happens"][exits[row] + 1 :]) <= {"not run"}
-
-
 def test_the_start_shows_something(trace):
     scores = trace.rule_scores("confidence")
     sweep = exact_sweep(scores, trace.correct, trace.relative_cost)

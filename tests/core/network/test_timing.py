@@ -63,4 +63,4 @@ def test_exits_are_timed_in_the_order_they_run(network) -> None:
         for handle in handles:
             handle.remove()
     through = ["segment0", "exit0", "segment1", "exit1", "segment2", "exit2"]
-    assert calls == (through + ["segment0", "segment1", "segment2", "exit2"]) * (1 + FEWEST)
+    assert calls == ([*through, "segment0", "segment1", "segment2", "exit2"]) * (1 + FEWEST)
