@@ -71,7 +71,7 @@ device = None
 with story_column:
     batch = st.container()
     place = st.empty()
-    if job and not job.done:
+    if job and not job.done and not job.stopped:
         sentence.html(journey.waiting_sentence(f"Reading {len(job.files.files):,} files …"))
     try:
         if current.way == "many":
