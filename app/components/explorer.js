@@ -309,13 +309,13 @@ class Explorer {
     if (Math.abs(steps[event.key]) < 0.1) this.setThreshold(n, value);
     else this.glide(this.values.map((old, e) => (this.each && e !== n ? old : value)));
     clearTimeout(this.pending);
-    this.pending = setTimeout(() => { this.pending = 0; this.draw(); this.commit(); }, 320);
+    this.pending = setTimeout(() => { this.pending = 0; this.draw(); this.commit(); }, 320); // or when the key is let go
   }
 
   releaseKey() {
     if (!this.pending) return;
     clearTimeout(this.pending);
-    this.pending = setTimeout(() => { this.pending = 0; this.draw(); this.commit(); }, 300);
+    this.pending = setTimeout(() => { this.pending = 0; this.draw(); this.commit(); }, this.goal ? 300 : 60);
   }
 
   firstOn() {

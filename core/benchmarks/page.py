@@ -21,17 +21,16 @@ CHROMIUM = "/usr/bin/chromium"
 PAINTS, RELEASES, DRAG_STEPS, CLICKS, VISITORS = 5, 20, 120, 20, 6
 START_SECONDS = 60
 
-# text of every gallery heading and of the sentence, shadow roots included
+# the sentence, and which sheet of thumbnails the gallery of Explore shows; shadow roots included
 _SEEN = """() => {
-  const found = [];
-  const walk = (node) => {
-    for (const e of node.querySelectorAll("*")) {
-      if (e.matches("h1.sentence, .gallery h3")) found.push(e.textContent);
-      if (e.shadowRoot) walk(e.shadowRoot);
-    }
-  };
-  walk(document);
-  return found.join("|");
+  const found = { sentence: "", sheet: "" };
+  for (const host of document.querySelectorAll("*")) {
+    const root = host.shadowRoot;
+    if (!root) continue;
+    found.sentence ||= root.querySelector("h1.sentence")?.textContent ?? "";
+    found.sheet ||= root.querySelector(".gallery")?.dataset.sheet ?? "";
+  }
+  return found;
 }"""
 # which images the gallery by exit shows
 _GALLERY = """() => {
@@ -101,7 +100,7 @@ def run() -> dict[str, Any]:
             page = browser.new_page(viewport={"width": 1440, "height": 900}, bypass_csp=True)
             started = time.perf_counter()
             page.goto(address)
-            page.wait_for_function(f"({_SEEN})().includes('computation')", polling="raf", timeout=60_000)
+            page.wait_for_function(f"({_SEEN})().sentence.includes('computation')", polling="raf", timeout=60_000)
             if visit:  # the first visit warms the server
                 paints.append(time.perf_counter() - started)
             if visit < PAINTS:
@@ -109,18 +108,28 @@ def run() -> dict[str, Any]:
         messages: list[int] = []
         page.on("websocket", lambda socket: socket.on("framesent", lambda _: messages.append(1)))
         page.reload()
-        page.wait_for_function(f"({_SEEN})().includes('images')", polling="raf", timeout=60_000)
+        page.wait_for_function(f"({_SEEN})().sheet !== ''", polling="raf", timeout=60_000)
         page.wait_for_timeout(2_000)
         handle = page.get_by_role("slider").first
+        bars = page.locator(".row .bars").first.bounding_box()
+        assert bars is not None
         numbers, images = [], []
-        for press in range(RELEASES):
-            before = page.evaluate(_SEEN)
-            sentence, gallery = before.split("|", 1)
+        for drag in range(RELEASES):
+            box = handle.bounding_box()
+            assert box is not None
+            y = box["y"] + box["height"] / 2
+            page.mouse.move(box["x"] + box["width"] / 2, y)
+            page.mouse.down()
+            target = bars["x"] + bars["width"] * (0.2 + 0.03 * drag)
+            page.mouse.move(target - 20, y, steps=3)
+            page.wait_for_timeout(100)
+            seen = page.evaluate(_SEEN)
             started = time.perf_counter()
-            handle.press("PageDown" if press % 2 else "PageUp")
-            page.wait_for_function(f"s => !({_SEEN})().startsWith(s)", arg=sentence, polling="raf")
+            page.mouse.move(target, y)
+            page.mouse.up()
+            page.wait_for_function(f"s => ({_SEEN})().sentence !== s", arg=seen["sentence"], polling="raf")
             numbers.append(time.perf_counter() - started)
-            page.wait_for_function(f"g => !({_SEEN})().endsWith(g)", arg=gallery, polling="raf")
+            page.wait_for_function(f"s => ({_SEEN})().sheet !== s", arg=seen["sheet"], polling="raf")
             images.append(time.perf_counter() - started)
             page.wait_for_timeout(300)
         box = handle.bounding_box()
