@@ -95,72 +95,96 @@ def run() -> dict[str, Any]:
 
     with server() as (address, process), sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])
-        paints = []
-        for visit in range(PAINTS + 1):
-            page = browser.new_page(viewport={"width": 1440, "height": 900}, bypass_csp=True)
-            started = time.perf_counter()
-            page.goto(address)
-            page.wait_for_function(f"({_SEEN})().sentence.includes('computation')", polling="raf", timeout=60_000)
-            if visit:  # the first visit warms the server
-                paints.append(time.perf_counter() - started)
-            if visit < PAINTS:
-                page.close()
+        paints = _first_paints(browser, address)
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, bypass_csp=True)
         messages: list[int] = []
         page.on("websocket", lambda socket: socket.on("framesent", lambda _: messages.append(1)))
-        page.reload()
+        page.goto(address)
         page.wait_for_function(f"({_SEEN})().sheet !== ''", polling="raf", timeout=60_000)
         page.wait_for_timeout(2_000)
-        handle = page.get_by_role("slider").first
-        bars = page.locator(".row .bars").first.bounding_box()
-        assert bars is not None
-        numbers, images = [], []
-        for drag in range(RELEASES):
-            box = handle.bounding_box()
-            assert box is not None
-            y = box["y"] + box["height"] / 2
-            page.mouse.move(box["x"] + box["width"] / 2, y)
-            page.mouse.down()
-            target = bars["x"] + bars["width"] * (0.2 + 0.03 * drag)
-            page.mouse.move(target - 20, y, steps=3)
-            page.wait_for_timeout(100)
-            seen = page.evaluate(_SEEN)
-            started = time.perf_counter()
-            page.mouse.move(target, y)
-            page.mouse.up()
-            page.wait_for_function(f"s => ({_SEEN})().sentence !== s", arg=seen["sentence"], polling="raf")
-            numbers.append(time.perf_counter() - started)
-            page.wait_for_function(f"s => ({_SEEN})().sheet !== s", arg=seen["sheet"], polling="raf")
-            images.append(time.perf_counter() - started)
-            page.wait_for_timeout(300)
-        box = handle.bounding_box()
-        assert box is not None
-        x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
-        page.mouse.move(x, y)
-        page.mouse.down()
-        messages.clear()
-        page.evaluate(_FRAMES)
-        for step in range(DRAG_STEPS):
-            page.mouse.move(x + 2 * (step % 60), y)
-        frames = page.evaluate("() => { cancelAnimationFrame(window.__raf); return window.__frames; }")
-        while_dragging = len(messages)
-        page.mouse.up()
-        page.wait_for_timeout(1_000)
-        released = len(messages) - while_dragging
+        released, dragged = _releases(page), _drag(page, messages)
         page.close()
         who = _who_exits_where(browser, address, process)
         browser.close()
-    gaps = sorted(b - a for a, b in pairwise(frames))
     return {
         "benchmark": "page",
         "viewport": "1440x900",
         "first_paint_ms_median": _milliseconds(paints),
+        **released,
+        **dragged,
+        **who,
+    }
+
+
+def _first_paints(browser: Any, address: str) -> list[float]:
+    """Seconds from asking for the page to the sentence with its numbers, on a warm server."""
+    paints = []
+    for visit in range(PAINTS + 1):
+        page = browser.new_page(viewport={"width": 1440, "height": 900}, bypass_csp=True)
+        started = time.perf_counter()
+        page.goto(address)
+        page.wait_for_function(f"({_SEEN})().sentence.includes('computation')", polling="raf", timeout=60_000)
+        if visit:  # the first visit warms the server
+            paints.append(time.perf_counter() - started)
+        page.close()
+    return paints
+
+
+def _releases(page: Any) -> dict[str, int]:
+    """From the last move of a handle and letting it go to new numbers and new images."""
+    handle = page.get_by_role("slider").first
+    bars = page.locator(".row .bars").first.bounding_box()
+    numbers, images = [], []
+    for drag in range(RELEASES):
+        box = handle.bounding_box()
+        y = box["y"] + box["height"] / 2
+        page.mouse.move(box["x"] + box["width"] / 2, y)
+        page.mouse.down()
+        target = bars["x"] + bars["width"] * (0.2 + 0.03 * drag)
+        page.mouse.move(target - 20, y, steps=3)
+        page.wait_for_timeout(100)
+        seen = page.evaluate(_SEEN)
+        started = time.perf_counter()
+        page.mouse.move(target, y)
+        page.mouse.up()
+        page.wait_for_function(f"s => ({_SEEN})().sentence !== s", arg=seen["sentence"], polling="raf")
+        numbers.append(time.perf_counter() - started)
+        page.wait_for_function(f"s => ({_SEEN})().sheet !== s", arg=seen["sheet"], polling="raf")
+        images.append(time.perf_counter() - started)
+        page.wait_for_timeout(300)
+    return {
         "release_to_numbers_ms_median": _milliseconds(numbers),
         "release_to_images_ms_median": _milliseconds(images),
+    }
+
+
+def _drag(page: Any, messages: list[int]) -> dict[str, float]:
+    """Frames and messages of a long drag; work of a frame as the explorer measures it.
+
+    Args:
+        messages: one entry for each message the page sends, counted as they go.
+    """
+    box = page.get_by_role("slider").first.bounding_box()
+    x, y = box["x"] + box["width"] / 2, box["y"] + box["height"] / 2
+    page.mouse.move(x, y)
+    page.mouse.down()
+    messages.clear()
+    page.evaluate(_FRAMES)
+    work = []
+    for step in range(DRAG_STEPS):
+        page.mouse.move(x - 2 * (step % 60), y)
+        work.append(float(page.locator(".explorer").get_attribute("data-work")))
+    frames = page.evaluate("() => { cancelAnimationFrame(window.__raf); return window.__frames; }")
+    while_dragging = len(messages)
+    page.mouse.up()
+    page.wait_for_timeout(1_000)
+    gaps = sorted(b - a for a, b in pairwise(frames))
+    return {
         "drag_frame_ms_median": round(statistics.median(gaps), 1),
         "drag_frame_ms_p95": round(gaps[int(0.95 * len(gaps))], 1),
+        "drag_work_ms_median": round(statistics.median(work), 2),
         "messages_while_dragging": while_dragging,
-        "messages_on_release": released,
-        **who,
+        "messages_on_release": len(messages) - while_dragging,
     }
 
 
