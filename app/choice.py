@@ -328,7 +328,9 @@ def _draw(current: Current, card: Card, digits: str | None) -> None:
     known = escaped(", ".join(card.class_names[:3]))
     st.markdown(f"This network knows {known} and the like, in colour. The pad draws bright strokes on black.")
     if digits is not None:
-        st.button(f"Draw for {escaped(digits)}", on_click=state.choose_model, args=(digits, cache.zoo().explorable))
+        cards = cache.zoo().explorable
+        name = escaped(state.model_label(digits, cards[digits]))
+        st.button(f"Draw for {name}", on_click=state.choose_model, args=(digits, cards))
 
 
 def shuffle_controls(examples: int) -> int:

@@ -231,7 +231,7 @@ def show(card: Card, view: View, picture: Picture, fitted: tuple[float, ...] | N
         try:
             found = all_images(card, view)
         except UserError as error:
-            line = str(error)
+            line = f"Not for this view: {error}"
         _mount(
             key=KEY,
             data=payload(runs, str(corruption), card, view, picture, found, line, state.presenting()),

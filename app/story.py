@@ -240,7 +240,7 @@ def _drawer(trace: Trace, card: Card, view: View, scores: NDArray[np.float32]) -
     if images and laboratory is not None:
         st.page_link(
             laboratory,
-            label="Open in the laboratory",
+            label="Try this image",
             icon=":material/science:",
             query_params={"image": str(int(trace.ids[path[-1]])), **state.write_view(view)},
         )

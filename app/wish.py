@@ -93,10 +93,10 @@ def note(fulfilment: Fulfilment, full_on_test: float) -> dict[str, Any]:
         title = f"Missed on test by {missed_by(wish, tested.accuracy, tested.relative_cost, full_on_test)}"
     text = (
         f"{words(wish).capitalize()}{'' if fulfilment.met else ': this is the nearest there is'}. "
-        f"Chosen on {chosen.n:,} images set aside for it: {100 * chosen.accuracy:.1f} % at {chosen.relative_cost:.3f}."
+        f"Chosen on {chosen.n:,} other images: {100 * chosen.accuracy:.1f} % right at cost {chosen.relative_cost:.3f}."
     )
     if tested is not None:
-        text += f" On {tested.n:,} test images: {100 * tested.accuracy:.1f} % at {tested.relative_cost:.3f}."
+        text += f" On these {tested.n:,}: {100 * tested.accuracy:.1f} % at {tested.relative_cost:.3f}."
     return {"title": title, "text": text, "thresholds": [float(t) for t in fulfilment.thresholds]}
 
 

@@ -8,6 +8,9 @@ const BINS = 40;
 const SVG = "http://www.w3.org/2000/svg";
 const THIN = "\u202f";
 const instances = new WeakMap();
+// Where the handles were let go. The server leaves the data as they are then, so an explorer that is mounted anew (the
+// page around it changed) would start where the data say; kept on the page's global object, for the module may load twice.
+const letGo = (globalThis.eenetLetGo ??= { key: null, point: null });
 
 export default function mount({ data, parentElement, setStateValue }) {
   let explorer = instances.get(parentElement);
@@ -102,7 +105,7 @@ class Explorer {
     if (view.trace !== this.traceKey) this.read(data.scores, view);
     if (view.revision !== this.revision) {
       this.revision = view.revision;
-      this.adopt(view.point);
+      this.adopt(letGo.key === this.key() ? letGo.point : view.point);
     }
     this.plane = { ...this.trace, cost: view.axis.values };
     this.recomputeCurve();
@@ -167,11 +170,16 @@ class Explorer {
     });
   }
 
+  key() {
+    return `${this.traceKey} ${this.revision}`;
+  }
+
   commit() {
     clearTimeout(this.pending);
     const state = this.state();
     if (state === this.sent) return;
     this.sent = state;
+    Object.assign(letGo, { key: this.key(), point: JSON.parse(state) });
     this.send(JSON.parse(state));
     clearTimeout(this.forgetting);
     this.forgetting = setTimeout(() => { this.before = null; this.trail = []; this.draw(); }, 4000);
@@ -829,11 +837,11 @@ class Explorer {
       row.handle.setAttribute("aria-valuetext", `${written(this.values[e])}: ${percent(now.accuracy)} right for ${percent(now.cost, 0)} of the computation`);
       row.what.textContent = this.off[e]
         ? "switched off"
-        : `cost ${this.view.cost[e].toFixed(2)} · ${percent(now.counts[e] / n, 0)} leave here${this.howRight(e)}`;
+        : `cost ${this.view.cost[e].toFixed(2)} · ${this.share(e)} leave here${this.howRight(e)}`;
       row.what.title = `Everybody leaving here: ${percent(this.alone[e].accuracy)} right`;
     }
     this.rest.querySelector(".what").textContent =
-      `cost ${this.view.cost[early].toFixed(2)} · takes the rest: ${percent(now.counts[early] / n, 0)}${this.howRight(early)}`;
+      `cost ${this.view.cost[early].toFixed(2)} · takes the rest: ${this.share(early)}${this.howRight(early)}`;
     this.drawPoint();
     this.drawRiver();
     this.drawShares();
@@ -841,6 +849,11 @@ class Explorer {
     this.tellTheGallery();
     this.lastWork = performance.now() - began;
     this.root.dataset.work = this.lastWork.toFixed(2);
+  }
+
+  share(e) {
+    const part = this.now.counts[e] / this.trace.examples;
+    return part > 0 && part < 0.005 ? `< 1${THIN}%` : percent(part, 0);
   }
 
   // `, 92 % of them right` where anybody leaves

@@ -111,7 +111,7 @@ def test_the_sentence_says_what_a_loop_finds(threshold, seed):
         right = [bool(p == trace.labels[i]) for p in trace.predicted[i]]
         lost += not right[exits[i]] and any(right[: exits[i]])
     if lost > 1:
-        assert said.endswith(f"; {lost} images an earlier exit had right end wrong")
+        assert said.endswith(f"; {lost} images were right at an earlier exit and end wrong")
     else:
         assert ("ends wrong" in said) == bool(lost)
     if len(set(exits.tolist())) == 1:

@@ -41,7 +41,7 @@ def test_a_wish_moves_the_thresholds_and_says_what_came_of_it(kind, value, per_e
     chosen = point(view, "calibration")
     full = load_trace(MODEL, "calibration").correct[:, -1].mean()
     assert Wish(kind, value).holds(chosen, full)
-    assert f"{100 * chosen.accuracy:.1f} % at {chosen.relative_cost:.3f}" in note["text"]
+    assert f"{100 * chosen.accuracy:.1f} % right at cost {chosen.relative_cost:.3f}" in note["text"]
     assert [np.float32(t) for t in note["thresholds"]] == [np.float32(t) for t in view.effective(2)]
 
 

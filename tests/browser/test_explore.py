@@ -222,3 +222,22 @@ def test_the_filled_part_of_the_river_is_the_computation_done(tab):
     )
     last = load_trace(MODEL, small=True).relative_cost[-1]
     assert filled / whole == pytest.approx(tab.numbers()[1] / last, abs=0.01)
+
+
+def test_going_on_stage_keeps_the_thresholds(tab):
+    tab.open(LINK)
+    drag(tab, 0.85)
+    tab.page.wait_for_timeout(800)
+    tab.rest()
+    threshold, shown = handle(tab).get_attribute("aria-valuenow"), tab.numbers()
+    assert shown == expected([float(threshold)])
+    tab.page.get_by_role("button", name="Present").click()
+    tab.page.locator(".explorer.present").wait_for()
+    tab.rest()
+    assert handle(tab).get_attribute("aria-valuenow") == threshold
+    assert tab.numbers() == shown
+    tab.page.keyboard.press("Escape")
+    tab.page.locator(".explorer:not(.present)").wait_for()
+    tab.rest()
+    assert handle(tab).get_attribute("aria-valuenow") == threshold
+    assert tab.numbers() == shown

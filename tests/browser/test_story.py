@@ -56,7 +56,7 @@ def test_a_neighbour_s_story_follows_and_one_can_go_back(drawer: Tab) -> None:
 
 def test_the_laboratory_opens_with_the_same_image_network_and_thresholds(drawer: Tab) -> None:
     row, sentence = told(drawer)
-    drawer.page.get_by_role("link", name="Open in the laboratory").click()
+    drawer.page.get_by_role("link", name="Try this image").click()
     drawer.page.wait_for_selector('.journey[data-ready="true"]', timeout=60000)
     drawer.rest()
     assert f"image={row}" in drawer.page.url and "rule=confidence" in drawer.page.url and "t=0.5" in drawer.page.url
