@@ -6,18 +6,14 @@ An exit's features are its feature map averaged over space. Two coordinates are 
 (principal components); neighbours are found among all of them.
 """
 
-import json
-import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
+from core.arrays import DAMAGE, open_arrays, write_arrays
 from core.checkpoints import CHECKPOINTS, checkpoint_folder, checkpoint_hash, read_card
 from core.errors import UserError
 from core.trace import SPLITS
@@ -118,24 +114,13 @@ class FeatureMap:
             "neighbours": self.neighbours.shape[2],
         }
         arrays: dict[str, NDArray] = {
-            "meta": np.array(json.dumps(meta)),
             "explained": self.explained,
             "id_steps": np.diff(self.ids, prepend=0).astype(np.int32),
             "step_size": sizes,
             "steps": _planes_of_bytes(steps.transpose(1, 2, 0)),
             "neighbours": _planes_of_bytes(self.neighbours.transpose(1, 2, 0).astype(row)),
         }
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with zipfile.ZipFile(part, "w") as archive:
-                for name, array in arrays.items():
-                    member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed: equal maps are equal files
-                    member.compress_type = zipfile.ZIP_DEFLATED
-                    with archive.open(member, "w") as file:
-                        np.lib.format.write_array(file, array, allow_pickle=False)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_arrays(path, meta, arrays)
 
     @classmethod
     def load(cls, path: Path | str) -> "FeatureMap":
@@ -149,7 +134,7 @@ class FeatureMap:
             return _read(path)
         except FileNotFoundError:
             raise UserError(f"expected a feature map at {path}, got no such file: make it with `core map`") from None
-        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             problem = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
                 f"expected a feature map in {path.name}, got something else ({problem}): make it again with `core map`"
@@ -273,13 +258,7 @@ def _numbers_of_planes(planes: NDArray[np.uint8], dtype: str) -> NDArray:
 
 
 def _read(path: Path) -> FeatureMap:
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
-            raise ValueError("more than 512 MiB when unpacked")
-    with np.load(path, allow_pickle=False) as arrays:
-        meta: Any = json.loads(str(arrays["meta"]))
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-            raise ValueError("another format")
+    with open_arrays(path, FORMAT, MAX_FILE_BYTES) as (meta, arrays):
         steps = _numbers_of_planes(arrays["steps"], "<i2").transpose(2, 0, 1)
         row = "<u2" if meta["examples"] <= 2**16 else "<i4"
         neighbours = _numbers_of_planes(arrays["neighbours"], row).transpose(2, 0, 1)

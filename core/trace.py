@@ -1,14 +1,9 @@
 """The trace: what every exit said about every example of a split, recorded once. All exploring is arithmetic on it."""
 
-import json
-import os
-import zipfile
-import zlib
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -25,13 +20,13 @@ from core.analysis.rules import (
     probability,
     sigmoid,
 )
+from core.arrays import DAMAGE, open_arrays, write_arrays
 from core.errors import UserError
 
 FORMAT = 1
 SPLITS = ("calibration", "test")
 TUNING_EXAMPLES = 2000
 MAX_FILE_BYTES = 2**31  # uncompressed
-COMPRESSION = zipfile.ZIP_DEFLATED
 _STORED_SCORES = ("probability", "margin", "entropy")  # confidence is stored unclipped, patience follows from predicted
 _TABLE_ERROR = 0.00025
 _ONE = np.float32(1).view(np.int32)
@@ -213,7 +208,6 @@ class Trace:
         }
         small_int = np.uint8 if self.classes <= 256 else np.int16
         arrays: dict[str, NDArray] = {
-            "meta": np.array(json.dumps(meta)),
             "relative_cost": self.relative_cost,
             "labels": self.labels.astype(small_int),
             "id_steps": np.diff(self.ids, prepend=0).astype(np.int32),
@@ -225,17 +219,7 @@ class Trace:
         if self.log_probabilities is not None:
             values, ranks = _pack_table(self.log_probabilities, self.predicted)
             arrays["log_probabilities"], arrays["log_probability_ranks"] = values, ranks
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with zipfile.ZipFile(part, "w") as archive:
-                for name, array in arrays.items():
-                    member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed: equal traces are equal files
-                    member.compress_type = COMPRESSION
-                    with archive.open(member, "w") as file:
-                        np.lib.format.write_array(file, array, allow_pickle=False)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_arrays(path, meta, arrays)
 
     @classmethod
     def load(cls, path: Path | str, small: bool = False) -> "Trace":
@@ -252,7 +236,7 @@ class Trace:
             return _read(path, small)
         except FileNotFoundError:
             raise UserError(f"expected a trace at {path}, got no such file: make it with `core trace`") from None
-        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             problem = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
                 f"expected a trace in {path.name}, got something else ({problem}): make it again with `core trace`"
@@ -356,13 +340,7 @@ def _unpack_scores(planes: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
 
 
 def _read(path: Path, small: bool) -> Trace:
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > MAX_FILE_BYTES:
-            raise ValueError("more than 2 GiB when unpacked")
-    with np.load(path, allow_pickle=False) as arrays:
-        meta: Any = json.loads(str(arrays["meta"]))
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT:
-            raise ValueError("another format")
+    with open_arrays(path, FORMAT, MAX_FILE_BYTES) as (meta, arrays):
         predicted = np.ascontiguousarray(arrays["predicted"].T.astype(np.int16))
         confidence = _unpack_scores(arrays["confidence"], "confidence")
         scores = {"confidence": as_scores(confidence), "patience": patience(predicted)}

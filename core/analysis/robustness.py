@@ -4,10 +4,6 @@ Read from one small file per checkpoint, `corruptions-test.npz`: every exit's sc
 for every corruption and severity of the same test images. `python -m core corruptions NAME` makes it.
 """
 
-import json
-import os
-import zipfile
-import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.analysis.rules import BELOW_ONE, Scores, as_scores
 from core.analysis.sweep import mean_cost, route
+from core.arrays import DAMAGE, open_arrays, write_arrays
 from core.checkpoints import CHECKPOINTS, checkpoint_folder, checkpoint_hash, read_card
 from core.errors import UserError
 from core.trace import Trace
@@ -89,24 +86,13 @@ class CorruptedAnswers:
         }
         # exits before examples: what is alike lies together and compresses
         codes = np.stack([_to_codes(self.scores[rule]) for rule in RULES]).swapaxes(-1, -2)
-        arrays = {
-            "meta": np.array(json.dumps(meta)),
+        arrays: dict[str, NDArray] = {
             "id_steps": np.diff(self.ids, prepend=0).astype(np.int32),
             "relative_cost": self.relative_cost,
             "scores": np.stack([codes & 255, codes >> 8]).astype(np.uint8),  # low bytes, high bytes
             "correct": np.packbits(self.correct.swapaxes(-1, -2)),
         }
-        part = path.with_name(f".{path.name}.{os.getpid()}.part")
-        try:
-            with zipfile.ZipFile(part, "w") as archive:
-                for name, array in arrays.items():
-                    member = zipfile.ZipInfo(f"{name}.npy")  # its date is fixed: equal answers are equal files
-                    member.compress_type = zipfile.ZIP_DEFLATED
-                    with archive.open(member, "w") as file:
-                        np.lib.format.write_array(file, np.asarray(array, order="C"), allow_pickle=False)
-            part.replace(path)
-        finally:
-            part.unlink(missing_ok=True)
+        write_arrays(path, meta, arrays)
 
     @classmethod
     def load(cls, path: Path | str, name: str = "NAME") -> "CorruptedAnswers":
@@ -123,7 +109,7 @@ class CorruptedAnswers:
             return _read(path)
         except FileNotFoundError:
             raise UserError(f"expected {path.name}, got no such file: {_remedy(name)}") from None
-        except (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error) as error:
+        except DAMAGE as error:
             problem = " ".join(str(error).split()) or type(error).__name__
             raise UserError(
                 f"expected answers to corrupted pictures in {path.name}, got something else ({problem}): "
@@ -261,12 +247,8 @@ def _check(answers: CorruptedAnswers) -> None:
 
 
 def _read(path: Path) -> CorruptedAnswers:
-    with zipfile.ZipFile(path) as archive:
-        if sum(member.file_size for member in archive.infolist()) > _MAX_FILE_BYTES:
-            raise ValueError("more than 256 MiB when unpacked")
-    with np.load(path, allow_pickle=False) as arrays:
-        meta: Any = json.loads(str(arrays["meta"]))
-        if not isinstance(meta, dict) or meta.get("format") != FORMAT or meta.get("rules") != list(RULES):
+    with open_arrays(path, FORMAT, _MAX_FILE_BYTES) as (meta, arrays):
+        if meta.get("rules") != list(RULES):
             raise ValueError("another format")
         names = meta["corruptions"]
         if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
