@@ -95,6 +95,7 @@ class Explorer {
     cancelAnimationFrame(this.frame);
     clearTimeout(this.pending);
     clearTimeout(this.forgetting);
+    clearTimeout(this.telling);
   }
 
   // ---- what comes from the server -------------------------------------------------------------------------------------
@@ -890,9 +891,12 @@ class Explorer {
 
   // The gallery below hears at once how many leave where; its images follow when the handle is let go.
   tellTheGallery() {
-    const { counts, right } = this.now;
-    const detail = { counts: Array.from(counts), wrong: Array.from(counts, (count, e) => count - right[e]), moving: this.state() !== this.sent };
-    window.dispatchEvent(new CustomEvent("eenet-point", { detail }));
+    this.telling ??= setTimeout(() => {
+      this.telling = null;
+      const { counts, right } = this.now;
+      const detail = { counts: Array.from(counts), wrong: Array.from(counts, (count, e) => count - right[e]), moving: this.state() !== this.sent };
+      window.dispatchEvent(new CustomEvent("eenet-point", { detail }));
+    }, 40);
   }
 
   drawShares() {
