@@ -19,6 +19,8 @@ bench: .venv/dev
 	$(BIN)/python -m core benchmark thresholds
 	$(BIN)/python -m core benchmark inference
 	$(BIN)/python -m core benchmark page
+	$(BIN)/python -m core benchmark drag
+	$(BIN)/python -m core benchmark many
 
 screenshots: .venv/dev
 	PYTHONPATH=. $(BIN)/python docs/screenshots.py

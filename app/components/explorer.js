@@ -421,6 +421,7 @@ class Explorer {
       row.svg.setAttribute("width", this.barWidth);
       row.svg.setAttribute("height", this.barHeight);
       row.node.classList.toggle("off", this.off[n]);
+      row.what.title = `Everybody leaving here: ${percent(this.alone[n].accuracy)} right`;
       row.toggle.setAttribute("aria-checked", String(!this.off[n]));
       row.toggle.title = this.off[n] ? `Switch exit ${n + 1} on` : `Switch exit ${n + 1} off: no image leaves here`;
       const top = Math.max(1, ...this.totals[n]);
@@ -839,7 +840,6 @@ class Explorer {
       row.what.textContent = this.off[e]
         ? "switched off"
         : `cost ${this.view.cost[e].toFixed(2)} · ${this.share(e)} leave here${this.howRight(e)}`;
-      row.what.title = `Everybody leaving here: ${percent(this.alone[e].accuracy)} right`;
     }
     this.rest.querySelector(".what").textContent =
       `cost ${this.view.cost[early].toFixed(2)} · takes the rest: ${this.share(early)}${this.howRight(early)}`;

@@ -56,8 +56,11 @@ _FRAMES = """() => {
 
 
 @contextmanager
-def server() -> Iterator[tuple[str, int]]:
+def server(**environment: str) -> Iterator[tuple[str, int]]:
     """The dashboard on a free port; its address and the number of its process.
+
+    Args:
+        environment: variables it is started with, besides those of this process.
 
     Raises:
         UserError: it did not answer in time.
@@ -67,7 +70,11 @@ def server() -> Iterator[tuple[str, int]]:
         port = probe.getsockname()[1]
     command = [sys.executable, "-m", "streamlit", "run", "streamlit_app.py", "--server.port", str(port)]
     process = subprocess.Popen(
-        [*command, "--server.headless", "true"], cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+        [*command, "--server.headless", "true"],
+        cwd=ROOT,
+        env={**os.environ, **environment},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
     )
     address = f"http://127.0.0.1:{port}"
     try:
@@ -109,7 +116,7 @@ def run() -> dict[str, Any]:
         page.goto(address)
         page.wait_for_function(f"({_SEEN})().sheet !== ''", polling="raf", timeout=60_000)
         page.wait_for_timeout(2_000)
-        released, dragged = _releases(page), _drag(page, messages)
+        released, dragged = _releases(page), drag(page, messages)
         page.close()
         who = _who_exits_where(browser, address, process)
         browser.close()
@@ -165,7 +172,7 @@ def _releases(page: Any) -> dict[str, int]:
     }
 
 
-def _drag(page: Any, messages: list[int]) -> dict[str, float]:
+def drag(page: Any, messages: list[int]) -> dict[str, float]:
     """Frames and messages of a long drag; work of a frame as the explorer measures it.
 
     Args:
