@@ -28,7 +28,7 @@ def read_svhn(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
         content = loadmat(str(path), variable_names=("X", "y"))
         images, labels = content["X"], content["y"].reshape(-1)
-    except (OSError, ValueError, KeyError, TypeError, NotImplementedError, MatReadError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RuntimeError, MatReadError) as error:
         raise UserError(
             f"expected SVHN's official {path.name}, got a damaged or different file ({type(error).__name__}): "
             "replace it by the official one"
