@@ -8,6 +8,7 @@ import base64
 import csv
 import html
 import io
+import threading
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -61,6 +62,8 @@ class Job:
     seconds: float = 0.0
     stopped: bool = False
     _thumbnails: list[str] = field(default_factory=list)
+    _worker: int = 0  # the thread of the newest run of the page: nobody else may add to the job
+    _adding: Any = field(default_factory=threading.Lock)
 
     @property
     def done(self) -> bool:
@@ -77,8 +80,18 @@ class Job:
         """Which of the files gave the pictures that have been heard, one for each."""
         return [place for chunk in self.chunks[: len(self.heard)] for place in chunk.places]
 
+    @property
+    def _mine(self) -> bool:
+        return self._worker == threading.get_ident()
+
     def turn_to(self, card: Card, weights: str) -> None:
-        """Make ready for a network: pictures stay where it sees the same, answers where it is the same."""
+        """Make ready for a network: pictures stay where it sees the same, answers where it is the same.
+
+        From here on the job is this thread's. Streamlit starts a visitor's next run while the last one is still
+        between two of its steps: that one must add nothing to what this one counts and shows.
+        """
+        with self._adding:
+            self._worker = threading.get_ident()
         if self.preprocessing != card.preprocessing:
             self.preprocessing = card.preprocessing
             self.chunks, self.next, self.seconds, self._thumbnails = [], 0, 0.0, []
@@ -89,6 +102,8 @@ class Job:
 
     def work(self, network: Any, lock: Any) -> Generator[float, None, None]:
         """Go on: decode in threads while the network runs. Yields the part that is done, 0..1, after every step.
+
+        Ends early where a newer run has taken the job over.
 
         Args:
             network: on its device.
@@ -101,15 +116,21 @@ class Job:
         for chunk in self.chunks[len(self.heard) :]:
             with lock:
                 outputs = run_network(network, chunk.pictures, self.preprocessing)
-            self.heard.append((outputs.logits, outputs.confidence_logits))
+            with self._adding:
+                if not self._mine:
+                    return
+                self.heard.append((outputs.logits, outputs.confidence_logits))
             yield len(self.heard) / len(self.chunks)
         with closing(listen(network, self.files, self.preprocessing, self.next, turn=lambda: lock)) as steps:
             started = time.perf_counter()
             for chunk, outputs in steps:
-                self.chunks.append(chunk)
-                self.heard.append((outputs.logits, outputs.confidence_logits))
-                self.next = chunk.stop
-                self.seconds += time.perf_counter() - started
+                with self._adding:
+                    if not self._mine:
+                        return
+                    self.chunks.append(chunk)
+                    self.heard.append((outputs.logits, outputs.confidence_logits))
+                    self.next = chunk.stop
+                    self.seconds += time.perf_counter() - started
                 yield self.next / len(self.files.files)
                 started = time.perf_counter()
 

@@ -2,6 +2,7 @@
 
 import csv
 import io
+from concurrent.futures import ThreadPoolExecutor
 from threading import Lock
 
 import numpy as np
@@ -41,6 +42,20 @@ def test_stopping_keeps_what_is_done_and_going_on_ends_the_same(loaded) -> None:
     assert parts.done and whole.done and parts.places == whole.places == list(range(150))
     for one, other in zip(whole.heard, parts.heard, strict=True):
         assert all(np.array_equal(a, b) for a, b in zip(one, other, strict=True))
+
+
+def test_a_run_that_was_overtaken_adds_nothing(loaded) -> None:
+    """Streamlit starts the next run while the last one is between two steps: what the next one counts must hold still."""
+    network, card = loaded
+    job = make(300)
+    with ThreadPoolExecutor(1) as last:
+        last.submit(job.turn_to, card, "a").result()
+        work = job.work(network, Lock())
+        last.submit(next, work).result()
+        job.turn_to(card, "a")
+        kept, steps = job.places, list(last.submit(list, work).result())
+        assert steps == [] and job.places == kept and 0 < len(kept) < 300
+    assert list(job.work(network, Lock()))[-1] == 1 and job.places == list(range(300))
 
 
 def test_other_weights_hear_the_same_pictures(loaded) -> None:
