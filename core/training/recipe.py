@@ -1,13 +1,13 @@
-"""What a training does, as data: everything that decides the weights, and nothing else."""
+"""What a training does, as data: everything that decides the weights, and nothing else. Readable without torch."""
 
 import math
 from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from core.errors import UserError
-from core.network.registry import NetworkSpec
-from core.training.losses import LOSSES
+from core.network.spec import NetworkSpec
 
+LOSSES = ("fused", "cumulative", "normalized", "tagged", "unweighted")
 METHODS = ("alive", "end-to-end", "two-stage")
 AUGMENTATIONS = ("none", "shift", "crop-flip")
 

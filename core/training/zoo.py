@@ -12,10 +12,8 @@ from typing import Any
 
 from core.checkpoints import CARD_FILE, CHECKPOINTS, list_checkpoints
 from core.errors import UserError
-from core.network.registry import build_network
 from core.network.spec import NetworkSpec, folder_name
 from core.training.recipe import Recipe, default_recipe, paper_recipe
-from core.training.state import STATE_FILE
 
 WORK = CHECKPOINTS.parent / "runs"
 
@@ -57,15 +55,22 @@ class Entry:
 
 @cache
 def _macs(spec: NetworkSpec) -> int:
+    from core.network.registry import build_network
+
     return build_network(spec)[1].macs()[-1]
+
+
+def entries() -> list[Entry]:
+    """All entries, by family; needs no torch."""
+    return [*_main(), *_lambda_families(), *_designs(), *_seeds(), *_backbones()]
 
 
 def plan() -> list[Entry]:
     """All entries in the order they are trained: a parent before its branches, then the cheapest first."""
-    entries = [*_main(), *_lambda_families(), *_designs(), *_seeds(), *_backbones()]
-    seconds = {entry.name: entry.seconds() for entry in entries}
-    first = [entry for entry in entries if entry.family in ("main", "plain")]
-    rest = sorted((entry for entry in entries if entry not in first), key=lambda entry: seconds[entry.name])
+    planned = entries()
+    seconds = {entry.name: entry.seconds() for entry in planned}
+    first = [entry for entry in planned if entry.family in ("main", "plain")]
+    rest = sorted((entry for entry in planned if entry not in first), key=lambda entry: seconds[entry.name])
     return [*first, *rest]
 
 
@@ -95,6 +100,7 @@ def train_missing(
     """
     from core.data.datasets import load_images
     from core.training.pipeline import train
+    from core.training.state import STATE_FILE
 
     made = []
     for entry in missing(entries, root):
