@@ -364,8 +364,12 @@ def checkpoint_hash(folder: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
-def save_checkpoint(folder: Path, network: "EarlyExitNetwork", card: Card) -> None:
+def save_checkpoint(folder: Path, network: "EarlyExitNetwork", card: Card, half: bool = False) -> None:
     """Writes weights and card.
+
+    Args:
+        half: filters and matrices as float16, half the size; read again they are float32. Whatever is recorded of the
+            network must be recorded of the weights as they are read again.
 
     A new folder appears whole or not at all. In a folder that exists each file is replaced whole, the card last, and
     what else lies there stays.
@@ -376,6 +380,8 @@ def save_checkpoint(folder: Path, network: "EarlyExitNetwork", card: Card) -> No
     partial.mkdir(parents=True)
     try:
         tensors = {name: value.detach().cpu().contiguous() for name, value in network.state_dict().items()}
+        if half:  # BatchNorm's variances may be too large for float16, and vectors are short
+            tensors = {name: value.half() if value.ndim > 1 else value for name, value in tensors.items()}
         save_file(tensors, partial / WEIGHTS_FILE)
         (partial / CARD_FILE).write_text(json.dumps(card.to_json(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
         if folder.exists():

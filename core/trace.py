@@ -29,6 +29,7 @@ TUNING_EXAMPLES = 2000
 MAX_FILE_BYTES = 2**31  # uncompressed
 _STORED_SCORES = ("probability", "margin", "entropy")  # confidence is stored unclipped, patience follows from predicted
 _TABLE_ERROR = 0.00025
+_COMPACT_BITS = 11  # as many as float16 has
 _ONE = np.float32(1).view(np.int32)
 
 
@@ -170,6 +171,17 @@ class Trace:
     def small(self) -> "Trace":
         """The same without the class table."""
         return replace(self, log_probabilities=None)
+
+    def compact(self) -> "Trace":
+        """The form for a repository with many networks: no class table, scores with `_COMPACT_BITS` significant bits.
+
+        What is rounded is a score's distance below 1, in steps of float32: scores next to 1 stay apart, order is kept,
+        and a file takes about half of its size.
+        """
+        confidence = _round_scores(self.confidence)
+        scores = {name: _round_scores(values) for name, values in self.scores.items()}
+        scores |= {"confidence": as_scores(confidence), "patience": self.scores["patience"]}
+        return replace(self, confidence=confidence, scores=scores, log_probabilities=None)
 
     def select(self, rows: NDArray) -> "Trace":
         """The same for some examples, given by row numbers or a mask."""
@@ -326,14 +338,47 @@ def _unpack_bytes(planes: NDArray[np.uint8], dtype: str) -> NDArray:
     return joined.view(dtype)[..., 0].astype(np.dtype(dtype).newbyteorder("="))
 
 
+def _distance(scores: NDArray[np.float32]) -> NDArray[np.int32]:
+    """How far float32 in 0..1 lies below 1, in float steps."""
+    return _ONE - (scores + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0
+
+
+def _spare_bits(distance: NDArray[np.int32]) -> NDArray[np.int32]:
+    """How many of its last bits a number has beyond `_COMPACT_BITS`."""
+    return np.maximum(np.frexp(distance.astype(np.float64))[1] - _COMPACT_BITS, 0).astype(np.int32)
+
+
+def _round_scores(scores: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Scores whose distance below 1 has at most `_COMPACT_BITS` significant bits, rounded up; order is kept."""
+    distance = _distance(scores)
+    spare = _spare_bits(distance)
+    return (_ONE - (distance >> spare << spare)).view(np.float32)
+
+
 def _pack_scores(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """float32 in 0..1 (examples, exits) as byte planes (4, exits, examples) of its distance below 1 in float steps."""
-    return _pack_bytes(_ONE - (scores.T + np.float32(0)).view(np.int32))
+    """float32 in 0..1 (examples, exits) as byte planes (bytes, exits, examples) of its distance below 1 in float steps.
+
+    Four bytes, or two where the scores are those of a compact trace: the bits that count, and how often to double them.
+    """
+    distance = _distance(scores.T)
+    spare = _spare_bits(distance)
+    digits = distance >> spare
+    if (digits << spare == distance).all():
+        return _pack_bytes((digits + (spare << (_COMPACT_BITS - 1))).astype(np.uint16))
+    return _pack_bytes(distance)
 
 
 def _unpack_scores(planes: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
     """The inverse of `_pack_scores`, (examples, exits)."""
-    scores = np.ascontiguousarray((_ONE - _unpack_bytes(planes, "<i4")).T).view(np.float32)
+    if planes.shape[0] == 2:
+        code = _unpack_bytes(planes, "<u2").astype(np.int32)
+        spare = np.maximum((code >> (_COMPACT_BITS - 1)) - 1, 0)
+        if (spare > 31 - _COMPACT_BITS).any():
+            raise ValueError(f"{name} is outside 0..1")
+        distance = (code - (spare << (_COMPACT_BITS - 1))) << spare
+    else:
+        distance = _unpack_bytes(planes, "<i4")
+    scores = np.ascontiguousarray((_ONE - distance).T).view(np.float32)
     if not ((scores >= 0) & (scores <= 1)).all():
         raise ValueError(f"{name} is outside 0..1")
     return scores

@@ -51,7 +51,7 @@ def train(
 
     Args:
         training: the part `training` of the dataset.
-        small: keep only the small form of the traces and no feature map.
+        small: keep only the compact form of the traces and no feature map.
         root: where the recipe's parent lies.
 
     Returns:
@@ -103,7 +103,7 @@ def finish(
     small: bool = False,
 ) -> dict[str, Any]:
     """Records traces and map of trained weights, chooses default thresholds on calibration, writes everything."""
-    save_checkpoint(out, network, card)
+    save_checkpoint(out, network, card, half=True)
     stored, _ = read_network(out, device)
     traces = {}
     channels, size, _ = card.spec.input_shape
@@ -112,14 +112,15 @@ def finish(
         traces[split] = record_trace(
             stored, images, card.preprocessing, card.cost.relative(), checkpoint_hash(out), split
         )
-        (traces[split].small() if small else traces[split]).save(trace_path(out, split))
+        (traces[split].compact() if small else traces[split]).save(trace_path(out, split))
         if not small and split == "test" and card.spec.num_early_exits:
             found = record_feature_map(stored, images, card.preprocessing, checkpoint_hash(out), split)
             found.save(map_path(out, split))
     thresholds = {"probability": (default_threshold(traces["calibration"], "probability"),)}
     metrics = {split: split_metrics(trace, card.cost) for split, trace in traces.items()}
     early = card.spec.num_early_exits
-    save_checkpoint(out, stored, replace(card, metrics=metrics, default_thresholds=thresholds if early else {}))
+    finished = replace(card, metrics=metrics, default_thresholds=thresholds if early else {})
+    save_checkpoint(out, stored, finished, half=True)
     (out / STATE_FILE).unlink(missing_ok=True)
     return metrics
 

@@ -80,6 +80,21 @@ def test_what_is_written_is_read(root: Path) -> None:
     assert card.thresholds("margin") == (0.8,)
 
 
+def test_half_is_read_as_float32_and_saved_again_stays_the_same(tmp_path: Path) -> None:
+    network, card = make()
+    for name, half in (("whole", False), ("half", True)):
+        save_checkpoint(tmp_path / "mnist" / name, network, card, half=half)
+    stored, _ = load_network("mnist/half", root=tmp_path)
+    for name, tensor in network.state_dict().items():
+        kept = stored.state_dict()[name]
+        assert kept.dtype == tensor.dtype
+        assert torch.equal(kept, tensor if tensor.ndim <= 1 else tensor.half().float())
+    sizes = [(tmp_path / "mnist" / name / "model.safetensors").stat().st_size for name in ("half", "whole")]
+    assert sizes[0] < 0.7 * sizes[1]
+    save_checkpoint(tmp_path / "mnist" / "again", stored, card, half=True)
+    assert checkpoint_hash(tmp_path / "mnist" / "again") == checkpoint_hash(tmp_path / "mnist" / "half")
+
+
 def test_saving_again_replaces_and_keeps_the_rest(root: Path) -> None:
     folder = root / "mnist" / "eenet8"
     (folder / "history.jsonl").write_text("{}\n")

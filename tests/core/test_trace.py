@@ -9,7 +9,7 @@ import pytest
 
 from core.analysis.rules import BELOW_ONE, RULES, exit_scores
 from core.errors import UserError
-from core.trace import Trace
+from core.trace import Trace, _round_scores
 
 
 def outputs(n=300, num_exits=3, classes=10, seed=0, scale=3.0):
@@ -105,6 +105,26 @@ def test_tuning_and_certifying_parts_split_by_id():
     row = int(np.flatnonzero(trace.ids == tuning.ids[3])[0])
     assert np.array_equal(tuning.probabilities[3], trace.probabilities[row])
     assert record(*outputs(5000, 1, 2)).tuning().n == 2000
+
+
+def test_the_compact_form_keeps_order_and_eleven_bits_of_the_distance_below_one(tmp_path):
+    steps = np.array([0, 1, 2047, 2048, 4097, 2**23 - 1, 2**23 + 12345, 0x3F800000])  # of float32, down from 1 to 0
+    kept = np.array([0, 1, 2047, 2048, 4096, 2047 * 2**12, 2**23 + 8192, 0x3F800000 >> 19 << 19])
+    scores = (0x3F800000 - steps).astype(np.int32).view(np.float32)[:, None]
+    assert np.array_equal((0x3F800000 - _round_scores(scores)[:, 0].view(np.int32)), kept)
+
+    trace = record(*outputs(n=400))
+    compact = trace.compact()
+    assert compact.log_probabilities is None and np.array_equal(compact.predicted, trace.predicted)
+    for name, values in trace.scores.items():
+        order = np.argsort(values[:, 0], kind="stable")
+        assert (np.diff(compact.scores[name][order, 0]) >= 0).all()
+        assert ((1 - compact.scores[name]) <= 1.0000001 * (1 - values)).all()
+        assert np.abs(compact.scores[name] - values).max() < 0.0005
+    for small, name in ((compact, "compact.npz"), (trace.small(), "small.npz")):
+        small.save(tmp_path / name)
+        assert_same(Trace.load(tmp_path / name), small)
+    assert (tmp_path / "compact.npz").stat().st_size < 0.7 * (tmp_path / "small.npz").stat().st_size
 
 
 def test_no_examples_and_one_class(tmp_path):
