@@ -18,6 +18,7 @@ from core.data.preprocess import Prepared
 
 _COMPARED = 1_000  # test images that are taken through the network for the comparison
 _RARE = 0.99  # from this share on a picture is called unusual
+_BATCH = 50
 _LONGEST_WAIT = 60  # seconds for the comparison's images to run
 
 
@@ -56,16 +57,22 @@ def _reference(
     weights: str, pixels: str, device: str, _network: Any, _lock: Any, _card: Card, _images: NDArray[np.uint8]
 ) -> "Future[Compared]":
     def run() -> Compared:
-        from core.network.pooled import pooled_features
-
         rows = evenly(len(_images), _COMPARED)
-        found = pooled_features(_network, _images[rows], _card.preprocessing, turn=lambda: _lock)
+        found = _features(_network, _images[rows], _card, _lock)
         return Compared(Reference.fit(found, len(_images)), measures(_images))
 
     pool = ThreadPoolExecutor(1, thread_name_prefix="comparison")
     future = pool.submit(run)
     pool.shutdown(wait=False)
     return future
+
+
+def _features(network: Any, images: NDArray[np.uint8], card: Card, lock: Any) -> NDArray[np.float32]:
+    """Means and spreads of the feature maps at all exits, side by side; others get their turn in between."""
+    from core.network.features import pooled_features
+
+    found = pooled_features(network, images, card.preprocessing, _BATCH, spread=True, turn=lambda: lock)
+    return np.concatenate(found, axis=1)
 
 
 def look(name: str, card: Card, prepared: Prepared, device: str) -> tuple[str, bool] | None:
@@ -78,14 +85,12 @@ def look(name: str, card: Card, prepared: Prepared, device: str) -> tuple[str, b
     future = prepare(name, card, device)
     if future is None:
         return None
-    from core.network.pooled import pooled_features
-
     try:
         compared = future.result(timeout=_LONGEST_WAIT)
     except TookTooLong:
         return "Still taking test images through the network to compare this picture with: ask again in a while.", False
     network, _, lock = cache.load_network(name, device)
-    features = pooled_features(network, prepared.picture[None], card.preprocessing, turn=lambda: lock)[0]
+    features = _features(network, prepared.picture[None], card, lock)[0]
     found = unlike(prepared.picture, compared.measures)
     dataset = DATASETS.get(card.dataset, card.dataset)
     reference = compared.reference

@@ -1,6 +1,7 @@
 """Pooled features are averages of what the segments give, for every exit type; `core map` writes them down."""
 
 import json
+from contextlib import nullcontext
 from pathlib import Path
 
 import numpy as np
@@ -14,7 +15,7 @@ from core.data.embedded import write_embedded
 from core.data.preprocess import Preprocessing
 from core.errors import UserError
 from core.feature_map import FeatureMap, load_feature_map, map_path
-from core.network.features import pooled_features, record_feature_map
+from core.network.features import exit_features, pooled_features, record_feature_map
 from core.network.registry import build_network
 from core.network.spec import NetworkSpec
 
@@ -53,6 +54,33 @@ def test_features_are_the_average_over_space_in_any_batches(exit_type):
             wanted = x.numpy().astype(float).sum(axis=(2, 3)) / (x.shape[2] * x.shape[3])
             assert features.dtype == np.float32
             assert features == pytest.approx(wanted, rel=1e-4, abs=1e-5)
+
+
+def test_spread_follows_the_means_and_others_get_their_turn():
+    built, _ = network()
+    turns = []
+    found = pooled_features(
+        built, IMAGES, PREPROCESSING, 10, spread=True, turn=lambda: turns.append(1) or nullcontext()
+    )
+    assert len(turns) == 3
+    x = torch.from_numpy(PREPROCESSING.normalise(IMAGES[:1]))
+    with torch.inference_mode():
+        for segment, features in zip(built.segments, found, strict=True):
+            x = segment(x)
+            maps = x[0].numpy()
+            wanted = np.concatenate([maps.mean(axis=(1, 2)), maps.std(axis=(1, 2))])
+            np.testing.assert_allclose(features[0], wanted, atol=1e-5)
+
+
+def test_exit_features_are_those_of_the_early_exits_and_the_last_answer():
+    built, _ = network("bnpool")
+    found = exit_features(built, IMAGES, PREPROCESSING, batch_size=11)
+    for early, pooled in zip(found.pooled, pooled_features(built, IMAGES, PREPROCESSING), strict=False):
+        np.testing.assert_allclose(early, pooled, rtol=1e-5, atol=1e-6)
+    assert len(found.pooled) == 2
+    with torch.inference_mode():
+        logits = built(torch.from_numpy(PREPROCESSING.normalise(IMAGES))).logits[:, -1]
+    np.testing.assert_allclose(found.last_logits, logits.numpy(), rtol=1e-4, atol=1e-5)
 
 
 def test_a_network_in_training_and_no_images_are_refused():

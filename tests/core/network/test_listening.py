@@ -1,17 +1,15 @@
-"""Files on their way through a network, and what it makes of them, pooled."""
+"""Files on their way through a network."""
 
 from contextlib import nullcontext
 
 import numpy as np
 import pytest
-import torch
 
 from core.benchmarks.many import run, zip_of_images
 from core.checkpoints import load_network
 from core.data.batch import Files
 from core.data.embedded import load_embedded
 from core.network.listening import listen
-from core.network.pooled import pooled_features
 from core.network.tracing import run_network
 
 
@@ -30,24 +28,6 @@ def test_a_zip_of_images_is_heard_as_the_images_are(loaded) -> None:
     direct = run_network(network, images, card.preprocessing)
     np.testing.assert_allclose(np.concatenate([outputs.logits for _, outputs in steps]), direct.logits, atol=1e-4)
     assert len(turns) == len(steps) == 3
-
-
-def test_pooled_features_by_hand(loaded) -> None:
-    network, card = loaded
-    images = load_embedded("mnist")[:60]
-    found = pooled_features(network, images, card.preprocessing)
-    with torch.inference_mode():
-        x = torch.from_numpy(card.preprocessing.normalise(images[:1]))
-        expected = []
-        for segment in network.segments:
-            x = segment(x)
-            maps = x[0].numpy()
-            expected += [maps.mean(axis=(1, 2)), maps.std(axis=(1, 2))]
-    np.testing.assert_allclose(found[0], np.concatenate(expected), atol=1e-5)
-    assert found.shape[0] == 60
-    with pytest.raises(ValueError, match="training mode"):
-        pooled_features(network.train(), images, card.preprocessing)
-    network.eval()
 
 
 def test_the_benchmark_measures() -> None:
