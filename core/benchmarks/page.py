@@ -1,5 +1,6 @@
 """What a visitor waits for: first paint, and from letting go of a threshold to new numbers and images, in Chromium."""
 
+import io
 import os
 import socket
 import statistics
@@ -10,15 +11,20 @@ import urllib.error
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+from core.data.embedded import load_embedded
+from core.data.preprocess import to_image
 from core.errors import UserError
 
+NAME = "cifar10/eenet20"
 ROOT = Path(__file__).resolve().parents[2]
 CHROMIUM = "/usr/bin/chromium"
-PAINTS, RELEASES, DRAG_STEPS, CLICKS, VISITORS = 5, 20, 120, 20, 6
+PAINTS, RELEASES, DRAG_STEPS, CLICKS, VISITORS, UPLOADS = 5, 20, 120, 20, 6, 10
+PHOTO = (1600, 1200)  # pixels of an uploaded photograph
 START_SECONDS = 60
 
 # the sentence, and which sheet of thumbnails the gallery of Explore shows; shadow roots included
@@ -119,6 +125,7 @@ def run() -> dict[str, Any]:
         released, dragged = _releases(page), drag(page, messages)
         page.close()
         who = _who_exits_where(browser, address, process)
+        laboratory = _laboratory(browser, address)
         browser.close()
     return {
         "benchmark": "page",
@@ -127,6 +134,7 @@ def run() -> dict[str, Any]:
         **released,
         **dragged,
         **who,
+        **laboratory,
     }
 
 
@@ -231,6 +239,46 @@ def _who_exits_where(browser: Any, address: str, process: int) -> dict[str, Any]
         "who_click_to_images_ms_median": _milliseconds(images),
         "who_server_mb_per_visitor": round(grown / VISITORS / 2**20, 1),
     }
+
+
+def _laboratory(browser: Any, address: str) -> dict[str, int]:
+    """*Try an image*: from choosing a photograph to its whole story, and to where every exit looks (Grad-CAM)."""
+    page = browser.new_page(viewport={"width": 1440, "height": 900}, bypass_csp=True)
+    page.goto(f"{address}/try?model={NAME}")
+    page.wait_for_selector(".journey[data-image]", timeout=60_000)
+    page.get_by_text("File", exact=True).first.click()
+    chooser = page.locator('input[type="file"]')
+    chooser.wait_for(state="attached")
+    stories, looks = [], []
+    for upload in range(2 * UPLOADS + 1):
+        if upload == UPLOADS + 1:
+            page.get_by_text("Where it looks").click()
+            page.wait_for_selector('.attention[data-ready="true"]', timeout=60_000)  # captum is imported
+        name = f"photo-{upload}.jpg"
+        photograph = {"name": name, "mimeType": "image/jpeg", "buffer": _photograph(upload)}
+        started = time.perf_counter()
+        chooser.set_input_files(photograph)
+        page.wait_for_selector(f'.journey[data-image="{name}"]', timeout=60_000)
+        if 0 < upload <= UPLOADS:  # the first one warms the server
+            stories.append(time.perf_counter() - started)
+        if upload > UPLOADS:
+            page.wait_for_selector(f'.attention[data-image="{name}"]', timeout=60_000)
+            looks.append(time.perf_counter() - started)
+        page.wait_for_timeout(500)
+    page.close()
+    return {
+        "upload_to_story_ms_median": _milliseconds(stories),
+        "upload_to_story_and_grad_cam_ms_median": _milliseconds(looks),
+    }
+
+
+@cache
+def _photograph(row: int) -> bytes:
+    """A test image as large as a photograph, as JPEG."""
+    buffer = io.BytesIO()
+    image = to_image(load_embedded(NAME.split("/")[0])[row])
+    image.resize(PHOTO).save(buffer, "JPEG", quality=90)
+    return buffer.getvalue()
 
 
 def _memory(process: int) -> int:
