@@ -6,6 +6,7 @@ from functools import partial
 
 import torch
 
+from core.errors import UserError
 from core.network.chain import Chain
 from core.network.cost import CostTable
 from core.network.counting import chain_macs, count_macs
@@ -58,9 +59,19 @@ def build_network(spec: NetworkSpec) -> tuple[EarlyExitNetwork, CostTable]:
     """The network with fresh weights, and what its exits cost.
 
     Weights come from torch's global random state: seed it first where they matter.
+
+    Raises:
+        UserError: more exits than fit, or images too small for the network.
     """
     chain = BACKBONES[spec.model](spec)
-    block_macs, feature_map = chain_macs(chain.blocks, torch.zeros(1, *spec.input_shape))
+    try:
+        block_macs, feature_map = chain_macs(chain.blocks, torch.zeros(1, *spec.input_shape))
+    except RuntimeError as error:  # a map without pixels left
+        side = min(spec.input_shape[1:])
+        raise UserError(
+            f"expected images large enough for {spec.model}, got {side} x {side} pixels, of which nothing is left "
+            "on the way: take larger images or another network"
+        ) from error
     neck_macs, vector = chain_macs([chain.neck], feature_map)
     final_macs = neck_macs[0] + count_macs(chain.classifier, vector)
     exit_after = place_exits(block_macs, sum(block_macs) + final_macs, spec.num_early_exits, spec.placement)

@@ -76,6 +76,7 @@ def fit_confidence(
     loss: str,
     cost_weight: float,
     steps: int = STEPS,
+    tell: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> None:
     """Fits all confidence branches with one of `CONFIDENCE_LOSSES`; nothing else of the network changes.
 
@@ -86,6 +87,7 @@ def fit_confidence(
         network: in evaluation mode.
         batches: gives an endless stream of images (batch, channels, h, w) and labels (batch,) on the network's device.
         cost: (exits,) float32.
+        tell: called after each step with `confidences`, steps done and their total.
     """
     stream = batches()
     x, labels = next(stream)
@@ -113,6 +115,7 @@ def fit_confidence(
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         optimizer.step()
+        tell("confidences", step + 1, steps)
     for n, fitted in branches.items():
         branch = network.exit_block(n).confidence
         assert branch is not None

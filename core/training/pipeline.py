@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -43,6 +44,7 @@ def train(
     report: Callable[[dict[str, Any]], None] = lambda line: None,
     small: bool = False,
     root: Path = CHECKPOINTS,
+    tell: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> dict[str, Any]:
     """Trains and writes a checkpoint to `out`; run again after an interruption, it goes on where it was.
 
@@ -53,6 +55,7 @@ def train(
         training: the part `training` of the dataset.
         small: keep only the compact form of the traces and no feature map.
         root: where the recipe's parent lies.
+        tell: called often with what is being done, how much of it is done, and the whole of it.
 
     Returns:
         The card's metrics, by split.
@@ -62,7 +65,7 @@ def train(
             f"expected an unfinished training or a new folder, got the finished checkpoint {out}: choose another --out"
         )
     target = torch.device(device)
-    network, progress = train_network(recipe, training, out, target, report, root)
+    network, progress = train_network(recipe, training, out, target, report, root, tell)
     preprocessing = preprocessing_of(training)
     _, costs = build_network(recipe.network)
     if recipe.method == "alive" and recipe.loss in CONFIDENCE_LOSSES and recipe.network.num_early_exits:
@@ -71,7 +74,7 @@ def train(
         def batches() -> Iterator[tuple[Tensor, Tensor]]:
             return _endless(training, preprocessing, recipe, target)
 
-        fit_confidence(network, batches, cost, recipe.loss, recipe.cost_weight)
+        fit_confidence(network, batches, cost, recipe.loss, recipe.cost_weight, tell=tell)
     seconds = sum(line["seconds"] for line in progress.history)
     card = Card(
         title=display_name(recipe.network),
@@ -83,7 +86,7 @@ def train(
         plain_counterpart=plain_counterpart(recipe),
         recipe=recipe.to_json() | {"training_seconds": round(seconds), "training_examples": len(training)},
     )
-    return finish(network, card, out, data_dir, recipe.dataset, device, small)
+    return finish(network, card, out, data_dir, recipe.dataset, device, small, tell)
 
 
 def plain_counterpart(recipe: Recipe) -> str | None:
@@ -101,6 +104,7 @@ def finish(
     dataset: str,
     device: str,
     small: bool = False,
+    tell: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> dict[str, Any]:
     """Records traces and map of trained weights, chooses default thresholds on calibration, writes everything."""
     save_checkpoint(out, network, card, half=True)
@@ -109,12 +113,14 @@ def finish(
     channels, size, _ = card.spec.input_shape
     for split in SPLITS:
         images = load_images(dataset, split, data_dir, channels=channels, size=size)
+        told = partial(_tell_part, tell, f"recording {split}", len(images))
         traces[split] = record_trace(
-            stored, images, card.preprocessing, card.cost.relative(), checkpoint_hash(out), split
+            stored, images, card.preprocessing, card.cost.relative(), checkpoint_hash(out), split, report=told
         )
         (traces[split].compact() if small else traces[split]).save(trace_path(out, split))
         if not small and split == "test" and card.spec.num_early_exits:
-            found = record_feature_map(stored, images, card.preprocessing, checkpoint_hash(out), split)
+            told = partial(_tell_part, tell, "mapping", len(images))
+            found = record_feature_map(stored, images, card.preprocessing, checkpoint_hash(out), split, report=told)
             found.save(map_path(out, split))
     thresholds = {"probability": (default_threshold(traces["calibration"], "probability"),)}
     metrics = {split: split_metrics(trace, card.cost) for split, trace in traces.items()}
@@ -123,6 +129,10 @@ def finish(
     save_checkpoint(out, stored, finished, half=True)
     (out / STATE_FILE).unlink(missing_ok=True)
     return metrics
+
+
+def _tell_part(tell: Callable[[str, int, int], None], phase: str, total: int, done: int) -> None:
+    tell(phase, done, total)
 
 
 def split_metrics(trace: Trace, cost: CostTable) -> dict[str, Any]:

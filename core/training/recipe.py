@@ -10,6 +10,8 @@ from core.network.spec import NetworkSpec
 LOSSES = ("fused", "cumulative", "normalized", "tagged", "unweighted")
 METHODS = ("alive", "end-to-end", "two-stage")
 AUGMENTATIONS = ("none", "shift", "crop-flip")
+SMALLEST_SIDE = 4  # pixels
+LARGEST_BATCH = 65_536
 
 
 @dataclass(frozen=True)
@@ -70,11 +72,27 @@ class Recipe:
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"expected {name} of 1 or more, got {getattr(self, name)}")
+        if self.batch_size > LARGEST_BATCH:
+            raise UserError(f"expected batch_size of at most {LARGEST_BATCH}, got {self.batch_size}")
+        if not 0 <= self.seed < 2**31:
+            raise UserError(f"expected a seed from 0 to {2**31 - 1}, got {self.seed}")
+        self._check_resolution()
         for rate in (self.learning_rate, self.head_learning_rate):
             if not (math.isfinite(rate) and rate > 0):
                 raise UserError(f"expected a learning rate above 0, got {rate}")
         if self.resolution and self.network.exit_type == "plain" and self.network.num_early_exits:
             raise UserError("expected exit type pool or bnpool with smaller images, got plain: its heads have one size")
+
+    def _check_resolution(self) -> None:
+        largest = max(self.network.input_shape[1:])
+        for share, side in self.resolution:
+            if not 0 < share <= 1 or not SMALLEST_SIDE <= side <= largest:
+                raise UserError(
+                    f"expected smaller images as shares in 0..1 and sides of {SMALLEST_SIDE} to {largest} pixels, "
+                    f"got {share:g}:{side}"
+                )
+        if sum(share for share, _ in self.resolution) > 1 + 1e-9:
+            raise UserError(f"expected shares of the epochs of at most 1 together, got {self.resolution}")
 
     def side(self, epoch: int) -> int | None:
         """Side in pixels of the training images in an epoch (from 0), None for full size."""
@@ -129,3 +147,12 @@ def paper_recipe(dataset: str, network: NetworkSpec, **changes: Any) -> Recipe:
 
 
 PRESETS = {"default": default_recipe, "paper": paper_recipe}
+
+
+def check_parent(recipe: Recipe, parent: NetworkSpec) -> None:
+    """Raises UserError where the parent is another network than the one to train."""
+    if parent != recipe.network:
+        raise UserError(
+            f"expected a parent of the network to train, got {recipe.parent}, which is another one "
+            f"({parent} instead of {recipe.network}): choose the same model, exits, placement and exit type"
+        )

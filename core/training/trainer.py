@@ -30,8 +30,10 @@ from core.training.losses import (
     unweighted,
 )
 from core.training.muon import Muon
-from core.training.recipe import Recipe
+from core.training.recipe import Recipe, check_parent
 from core.training.state import Progress, load_state, save_state
+
+SURE = 0.9
 
 
 def fast_precision(device: torch.device) -> torch.dtype:
@@ -124,9 +126,16 @@ def batch_loss(
 
 
 class EpochMeter:
-    """Sums over an epoch that become one line of the history."""
+    """Sums over an epoch that become one line of the history.
 
-    def __init__(self, num_exits: int):
+    Args:
+        num_exits: N.
+        by_confidence: examples leave where h >= 1/2; where no confidence is trained, where an answer is at least
+            `SURE` likely, which says more than confidences nobody has fitted yet.
+    """
+
+    def __init__(self, num_exits: int, by_confidence: bool):
+        self.by_confidence = by_confidence
         self.examples = 0
         self.loss = 0.0
         self.right = torch.zeros(num_exits)
@@ -134,12 +143,12 @@ class EpochMeter:
         self.cost = 0.0
 
     def add(self, loss: float, outputs: ExitOutputs, labels: Tensor, cost: Tensor) -> None:
-        """Adds a batch: loss, right answers of each exit, and where examples would leave at h >= 1/2."""
+        """Adds a batch: loss, right answers of each exit, and where examples would leave."""
         n = len(labels)
         self.examples += n
         self.loss += n * loss
         self.right += (outputs.logits.argmax(dim=2) == labels[:, None]).sum(dim=0).cpu()
-        leaves = outputs.confidence_logits >= 0
+        leaves = outputs.confidence_logits >= 0 if self.by_confidence else outputs.probabilities.amax(dim=2) >= SURE
         leaves[:, -1] = True
         exits = leaves.int().argmax(dim=1)
         self.left += torch.bincount(exits, minlength=len(self.left)).cpu()
@@ -153,6 +162,7 @@ class EpochMeter:
             "training_accuracy": [round(v, 5) for v in (self.right / n).tolist()],
             "mean_cost": round(self.cost / n, 5),
             "exit_shares": [round(v, 5) for v in (self.left / n).tolist()],
+            "leave_when": "confidence >= 0.5" if self.by_confidence else f"probability >= {SURE}",
         }
 
 
@@ -163,12 +173,16 @@ def start_from(network: EarlyExitNetwork, recipe: Recipe, root: Path) -> None:
         UserError: no such checkpoint, or it is another network.
     """
     parent, card = load_network(str(recipe.parent), root=root)
-    if card.spec != recipe.network:
-        raise UserError(
-            f"expected a parent of the network to train, got {recipe.parent}, which is another one "
-            f"({card.spec} instead of {recipe.network}): choose the same model, exits, placement and exit type"
-        )
+    check_parent(recipe, card.spec)
     network.load_state_dict(parent.state_dict())
+
+
+def _batches(order: Tensor, size: int) -> list[Tensor]:
+    """Indices in batches; a single last example, of which BatchNorm could learn nothing, joins the batch before."""
+    batches = list(order.split(size))
+    if len(batches) > 1 and len(batches[-1]) == 1:
+        batches[-2:] = [torch.cat(batches[-2:])]
+    return batches
 
 
 def _prepare(recipe: Recipe, device: torch.device, root: Path) -> tuple[EarlyExitNetwork, Tensor, torch.memory_format]:
@@ -189,6 +203,7 @@ def train_network(
     device: torch.device,
     report: Callable[[dict[str, Any]], None] = lambda line: None,
     root: Path = CHECKPOINTS,
+    tell: Callable[[str, int, int], None] = lambda phase, done, total: None,
 ) -> tuple[EarlyExitNetwork, Progress]:
     """Trains, or goes on training, until the last epoch; the state is in `out` after each.
 
@@ -199,9 +214,10 @@ def train_network(
         data: the part `training` of the dataset.
         report: called with each finished epoch's line of the history.
         root: where the recipe's parent lies.
+        tell: called after each step with `training`, the steps done and the steps of all epochs.
 
     Raises:
-        UserError: no such parent, or it is another network; a folder of another training.
+        UserError: no such parent, or it is another network; a folder of another training; a loss that is not finite.
     """
     network, cost, layout = _prepare(recipe, device, root)
     optimizer = make_optimizer(network, recipe)
@@ -210,17 +226,17 @@ def train_network(
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     normalise = preprocessing_of(data).normalise
     precision = fast_precision(device)
-    steps = math.ceil(len(labels) / recipe.batch_size)
+    steps = len(_batches(torch.arange(len(labels)), recipe.batch_size))
     while progress.epoch < recipe.epochs:
         epoch, started = progress.epoch, time.perf_counter()
         generator = torch.Generator().manual_seed(recipe.seed * 1_000_003 + epoch)
         order = torch.randperm(len(labels), generator=generator)
         loss_name, side = training_loss(recipe, epoch), recipe.side(epoch)
         new_tags = torch.zeros(len(labels), dtype=torch.int64)
-        meter = EpochMeter(network.num_exits)
+        meter = EpochMeter(network.num_exits, by_confidence=loss_name != "unweighted")
         network.train()
         batches = tqdm(
-            order.split(recipe.batch_size), desc=f"epoch {epoch + 1}/{recipe.epochs}", file=sys.stderr, disable=None
+            _batches(order, recipe.batch_size), desc=f"epoch {epoch + 1}/{recipe.epochs}", file=sys.stderr, disable=None
         )
         for step, index in enumerate(batches):
             for group in optimizer.param_groups:
@@ -242,8 +258,12 @@ def train_network(
                 if loss_name == "tagged":
                     likelihood = log_likelihood(outputs.logits, y)
                     new_tags[index] = best_exit(likelihood, cost, recipe.cost_weight).cpu()
+            tell("training", epoch * steps + step + 1, recipe.epochs * steps)
         if not math.isfinite(meter.loss):
-            raise FloatingPointError(f"the loss of epoch {epoch + 1} is not finite: lower the learning rate")
+            raise UserError(
+                f"expected a finite loss, got {meter.loss / meter.examples} in epoch {epoch + 1}: "
+                "lower the learning rate"
+            )
         if loss_name == "tagged":
             progress.tags = new_tags
         line = {"epoch": epoch + 1, "loss_name": loss_name, **meter.line()}
