@@ -15,7 +15,8 @@ import numpy as np
 
 from core.data.archive import Archive
 from core.data.decode import decode_image, printable
-from core.data.folders import read_folder
+from core.data.folders import folder_classes, read_folder
+from core.data.preprocess import LARGEST_SIZE
 from core.data.svhn import FILES as SVHN_FILES
 from core.data.svhn import SVHN_CLASSES, read_svhn
 from core.data.tiny_imagenet import ADDRESS as TINY_IMAGENET_ADDRESS
@@ -95,10 +96,55 @@ def load_images(
     if dataset in _READERS:
         split = _READERS[dataset](train, Path(data_dir), download)
     else:
+        _check_size(channels, size)
         split = _Split(*read_folder(find_folder(dataset, Path(data_dir)), train, channels, size, report))
     images, labels = canonical_order(split.images, split.labels)
     ids = split_ids(len(labels), part) if train else np.arange(len(labels))
     return ImageSet(images[ids], labels[ids], ids, split.class_names, split.problems)
+
+
+def outline(dataset: str, data_dir: Path, channels: int = 3, size: int = 32) -> tuple[tuple[int, int, int], int, int]:
+    """Input shape, number of classes and about how many training images, without reading the images.
+
+    Args:
+        channels, size: for a folder or zip, as in `load_images`.
+
+    Raises:
+        UserError: a folder or zip that is not there, or whose names say that it cannot be used.
+    """
+    if dataset in _OUTLINES:
+        return _OUTLINES[dataset]
+    _check_size(channels, size)
+    classes, count = folder_classes(find_folder(dataset, data_dir))
+    return (channels, size, size), len(classes), count - min(CALIBRATION_SIZE, count // SMALLEST_CALIBRATION_SHARE)
+
+
+def _check_size(channels: int, size: int) -> None:
+    if channels not in (1, 3) or not 1 <= size <= LARGEST_SIZE:
+        raise UserError(
+            f"expected 1 or 3 channels and a size of 1 to {LARGEST_SIZE} pixels, got {channels} and {size}: correct it"
+        )
+
+
+def missing_files(dataset: str, data_dir: Path) -> str | None:
+    """One line on what of a named dataset is not below `data_dir`; None where nothing is missing."""
+    raw, archives = data_dir / "MNIST" / "raw", ("cifar10-train.zip", "cifar10-test.zip")
+    batches = "cifar-10-batches-py"
+    if dataset == "mnist":
+        names = [f"{start}-{kind}-ubyte" for start in ("train", "t10k") for kind in ("images-idx3", "labels-idx1")]
+        there, where = all(_idx_file(raw, name) for name in names), f"the four files *-ubyte in {raw}"
+    elif dataset == "cifar10":
+        there = (data_dir / batches).is_dir() or all((data_dir / name).is_file() for name in archives)
+        where = f"{batches}/, or {' and '.join(archives)}, in {data_dir}"
+    elif dataset == "svhn":
+        there = all((data_dir / name).is_file() for name in SVHN_FILES.values())
+        where = f"{' and '.join(SVHN_FILES.values())} in {data_dir}"
+    elif dataset == "tiny-imagenet":
+        there = (data_dir / TINY_IMAGENET_FILE).is_file()
+        where = f"{TINY_IMAGENET_FILE} in {data_dir} (from {TINY_IMAGENET_ADDRESS})"
+    else:
+        return None
+    return None if there else f"expected {where}, got no such files: put them there or name another data directory"
 
 
 def find_folder(dataset: str, data_dir: Path) -> Path:
@@ -258,6 +304,16 @@ _READERS: dict[str, Callable[[bool, Path, bool], _Split]] = {
     "cifar10": _read_cifar10,
     "svhn": _read_svhn,
     "tiny-imagenet": _read_tiny_imagenet,
+}
+
+
+DOWNLOADABLE = ("mnist", "cifar10", "svhn")
+# input shape, classes, training images without the calibration split
+_OUTLINES: dict[str, tuple[tuple[int, int, int], int, int]] = {
+    "mnist": ((1, 28, 28), 10, 55_000),
+    "cifar10": ((3, 32, 32), 10, 45_000),
+    "svhn": ((3, 32, 32), 10, 68_257),
+    "tiny-imagenet": ((3, 64, 64), 200, 95_000),
 }
 
 

@@ -96,13 +96,8 @@ def read_folder(
             train and test.
     """
     what = printable(source.name)
-    opened: AbstractContextManager[_Files]
-    opened = nullcontext(_Folder(source)) if source.is_dir() else Archive(source, source.name)
-    with opened as files:
-        names, problems = _images_among(what, files.names)
-        splits = _splits(names, _wrappers(names))
-        classes = tuple(sorted({_class_of(name, splits.depth) for name in splits.train}))
-        _check_classes(what, classes, splits)
+    with _open(source) as files:
+        splits, classes, problems = _survey(what, files)
         contents = _Contents(files, problems)
         chosen = splits.train if train else splits.test
         if not splits.test:
@@ -123,6 +118,31 @@ def read_folder(
         cause = problems[0] if problems else "add more different images"
         raise UserError(f"{what}: expected images of each class, got none to use of {which}: {cause}")
     return FolderImages(np.stack(images), np.array(labels, dtype=np.int64), classes, tuple(problems))
+
+
+def folder_classes(source: Path) -> tuple[tuple[str, ...], int]:
+    """Class names of a folder or zip of images and the number of files in its train split, from file names alone.
+
+    Raises:
+        UserError: as `read_folder`, as far as names tell.
+    """
+    with _open(source) as files:
+        splits, classes, _ = _survey(printable(source.name), files)
+    count = len(splits.train)
+    return classes, count if splits.test else count - -(-count // TEST_SHARE)
+
+
+def _open(source: Path) -> AbstractContextManager[_Files]:
+    return nullcontext(_Folder(source)) if source.is_dir() else Archive(source, source.name)
+
+
+def _survey(what: str, files: _Files) -> "tuple[_Split, tuple[str, ...], list[str]]":
+    """Splits, class names, and a line about files that are no images."""
+    names, problems = _images_among(what, files.names)
+    splits = _splits(names, _wrappers(names))
+    classes = tuple(sorted({_class_of(name, splits.depth) for name in splits.train}))
+    _check_classes(what, classes, splits)
+    return splits, classes, problems
 
 
 class _Split(NamedTuple):
