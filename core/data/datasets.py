@@ -307,6 +307,7 @@ _READERS: dict[str, Callable[[bool, Path, bool], _Split]] = {
 }
 
 
+NAMED = tuple(_READERS)
 DOWNLOADABLE = ("mnist", "cifar10", "svhn")
 # input shape, classes, training images without the calibration split
 _OUTLINES: dict[str, tuple[tuple[int, int, int], int, int]] = {

@@ -15,7 +15,6 @@ from core.analysis.sweep import exact_sweep
 from core.checkpoints import CHECKPOINTS, Card, checkpoint_hash, read_network, save_checkpoint, trace_path
 from core.data.datasets import ImageSet, dataset_name, load_images
 from core.data.preprocess import Preprocessing
-from core.errors import UserError
 from core.feature_map import map_path
 from core.network.cost import CostTable
 from core.network.early_exit import EarlyExitNetwork
@@ -26,6 +25,7 @@ from core.network.tracing import record_trace
 from core.trace import SPLITS, Trace
 from core.training.augment import augment
 from core.training.confidence import BATCH, fit_confidence
+from core.training.jobs import refuse_finished
 from core.training.losses import CONFIDENCE_LOSSES
 from core.training.recipe import Recipe
 from core.training.state import STATE_FILE
@@ -60,10 +60,7 @@ def train(
     Returns:
         The card's metrics, by split.
     """
-    if (out / "card.json").exists() and not (out / STATE_FILE).exists():
-        raise UserError(
-            f"expected an unfinished training or a new folder, got the finished checkpoint {out}: choose another --out"
-        )
+    refuse_finished(out)
     target = torch.device(device)
     network, progress = train_network(recipe, training, out, target, report, root, tell)
     preprocessing = preprocessing_of(training)

@@ -45,8 +45,11 @@ def save_state(
         tensors["tags"] = progress.tags
     about = {"recipe": recipe, "epoch": progress.epoch, "history": progress.history}
     partial = folder / (STATE_FILE + ".partial")
-    save_file(tensors, partial, metadata={"training": json.dumps(about)})
-    partial.replace(folder / STATE_FILE)
+    try:
+        save_file(tensors, partial, metadata={"training": json.dumps(about)})
+        partial.replace(folder / STATE_FILE)
+    finally:
+        partial.unlink(missing_ok=True)  # of a disk that is full, give back what there is
     write_text(folder / HISTORY_FILE, "".join(json.dumps(line) + "\n" for line in progress.history))
 
 
@@ -88,5 +91,8 @@ def load_state(folder: Path, network: nn.Module, optimizer: torch.optim.Optimize
 def write_text(path: Path, text: str) -> None:
     """Replaces a small text file as a whole."""
     partial = path.with_name(path.name + ".partial")
-    partial.write_text(text, encoding="utf-8")
-    partial.replace(path)
+    try:
+        partial.write_text(text, encoding="utf-8")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
