@@ -2,7 +2,6 @@
 
 import json
 from importlib import import_module
-from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +11,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from app import cache, choice, state, theme
+from app.component import component
 from app.journey import Picture, png_url
 from app.state import View
 from core.checkpoints import Card
@@ -22,15 +22,9 @@ if TYPE_CHECKING:
     from core.network.attribution import Attention
     from core.network.executor import Story
 
-_FILES = Path(__file__).resolve().parent / "components"
 _OWN = -1  # "each exit's own answer" among the classes
 
-_mount = st.components.v2.component(
-    "eenet_attention",
-    html=(_FILES / "attention.html").read_text(encoding="utf-8"),
-    css=(_FILES / "attention.css").read_text(encoding="utf-8"),
-    js=(_FILES / "attention.js").read_text(encoding="utf-8"),
-)
+_mount = component("attention")
 
 
 def heat_ramp(steps: int = 256) -> NDArray[np.uint8]:

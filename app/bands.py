@@ -3,7 +3,6 @@
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -11,6 +10,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import cache, theme, who
+from app.component import component
 from app.who import Scene
 from core.checkpoints import Card
 from core.trace import Trace
@@ -18,14 +18,8 @@ from core.trace import Trace
 KEY = "bands"
 COLUMNS = 32  # of the sheet, and of a wide page
 SOLO_ROWS = 12
-_FILES = Path(__file__).resolve().parent / "components"
 
-_mount = st.components.v2.component(
-    "eenet_bands",
-    html='<div class="bands">\n</div>',
-    css=(_FILES / "bands.css").read_text(encoding="utf-8"),
-    js=(_FILES / "bands.js").read_text(encoding="utf-8"),
-)
+_mount = component("bands")
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ sends back is read by the same reader as a link.
 import json
 from collections.abc import Sequence
 from dataclasses import fields, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -15,6 +14,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import theme, who
+from app.component import component
 from app.state import View
 from app.who import Scene
 from core.analysis.overthinking import GROUPS, group_costs, groups, movers, prediction_depth, tally
@@ -26,14 +26,8 @@ from core.trace import Trace
 BINS = 20
 _NINES = 4.0  # a crowded axis shows scores up to 1 - 10^-4 apart
 _MARKS = ("leavers", "answers", "depths", "groups", "boxes", "moves")
-_FILES = Path(__file__).resolve().parent / "components"
 
-_mount = st.components.v2.component(
-    "eenet_doors",
-    html=(_FILES / "doors.html").read_text(encoding="utf-8"),
-    css=(_FILES / "doors.css").read_text(encoding="utf-8"),
-    js=(_FILES / "doors.js").read_text(encoding="utf-8"),
-)
+_mount = component("doors")
 Panel = dict[str, Any]
 
 
@@ -219,7 +213,6 @@ def payload(panels: list[Panel], trace: Trace, names: Sequence[str], scene: Scen
         "on": marks_on(scene.selection),
         "palette": theme.palette(trace.num_exits),
         "present": present,
-        "stacked": scene.chart == "map",
     }
     json.dumps(data, allow_nan=False)
     return data

@@ -4,7 +4,6 @@ import json
 import math
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -13,6 +12,7 @@ import streamlit as st
 
 from app import cache, theme
 from app.cache import TestedFront
+from app.component import component
 from app.state import View, set_view
 from app.timing import Measured
 from core.analysis.rules import RULES
@@ -21,23 +21,9 @@ from core.network.cost import CostTable
 from core.trace import Trace
 
 KEY = "explorer"
-_FILES = Path(__file__).resolve().parent / "components"
 
 
-def _script() -> str:
-    """arithmetic.js and explorer.js as one module: a component is one module without a base for imports."""
-    arithmetic = (_FILES / "arithmetic.js").read_text(encoding="utf-8").replace("\nexport function", "\nfunction")
-    page = (_FILES / "explorer.js").read_text(encoding="utf-8")
-    start, end = page.index("import {"), page.index('from "./arithmetic.js";') + len('from "./arithmetic.js";')
-    return arithmetic + page[:start] + page[end:]
-
-
-_mount = st.components.v2.component(
-    "eenet_explorer",
-    html=(_FILES / "explorer.html").read_text(encoding="utf-8"),
-    css=(_FILES / "explorer.css").read_text(encoding="utf-8"),
-    js=_script(),
-)
+_mount = component("explorer")
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,6 @@
 """The map: examples in the feature space of an exit, from exit to exit, and a lasso that picks some of them."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import cache, state, theme
+from app.component import component
 from core.checkpoints import Card, checkpoint_folder
 from core.errors import UserError
 from core.feature_map import FeatureMap, load_feature_map, map_path
@@ -26,14 +26,8 @@ CLASSES = {
     ),
 }  # fmt: skip
 _LARGEST = 32_000  # of a coordinate sent
-_FILES = Path(__file__).resolve().parent / "components"
 
-_mount = st.components.v2.component(
-    "eenet_feature_map",
-    html='<div class="map">\n</div>',
-    css=(_FILES / "feature_map.css").read_text(encoding="utf-8"),
-    js=(_FILES / "feature_map.js").read_text(encoding="utf-8"),
-)
+_mount = component("feature_map")
 
 
 def load(name: str, trace: Trace) -> FeatureMap:

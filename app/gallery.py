@@ -1,7 +1,6 @@
 """Thumbnails of the examples that leave at each exit."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,20 +8,15 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import cache, theme
+from app.component import component
 from core.checkpoints import Card
 from core.trace import Trace
 
-_FILES = Path(__file__).resolve().parent / "components"
 _TILES = 96  # on the whole sheet
 _COLUMNS = 16
 _SEED = 20
 
-_mount = st.components.v2.component(
-    "eenet_gallery",
-    html='<div class="gallery">\n</div>',
-    css=(_FILES / "gallery.css").read_text(encoding="utf-8"),
-    js=(_FILES / "gallery.js").read_text(encoding="utf-8"),
-)
+_mount = component("gallery")
 
 
 @dataclass(frozen=True)

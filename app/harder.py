@@ -1,7 +1,6 @@
 """Make it harder: one picture and all test images under corruption, and whether the network knows. Runs when opened."""
 
 import json
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from numpy.typing import NDArray
 
 from app import cache, choice, state, theme
 from app.attention import import_ahead
+from app.component import component
 from app.journey import Picture, png_url
 from app.state import View
 from core.analysis.robustness import FILE, CorruptedAnswers, Robustness, load_corrupted, robustness
@@ -23,14 +23,8 @@ from core.errors import UserError
 KEY = "harder"
 CHOICE = "harder_corruption"
 START = 3  # the severity a newcomer sees
-_FILES = Path(__file__).resolve().parent / "components"
 
-_mount = st.components.v2.component(
-    "eenet_harder",
-    html=(_FILES / "harder.html").read_text(encoding="utf-8"),
-    css=(_FILES / "harder.css").read_text(encoding="utf-8"),
-    js=(_FILES / "harder.js").read_text(encoding="utf-8"),
-)
+_mount = component("harder")
 
 
 @st.cache_data(max_entries=64, scope="session", show_spinner=False)

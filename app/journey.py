@@ -6,7 +6,6 @@ import html
 import io
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +13,7 @@ import streamlit as st
 from PIL import Image
 
 from app import cache, theme
+from app.component import component
 from app.state import DATASETS, View
 from core.analysis.rules import RULES
 from core.checkpoints import Card
@@ -28,20 +28,10 @@ if TYPE_CHECKING:
 
 TOP_CLASSES = 3
 _PREVIEW = 480  # pixels on the longer side
-_FILES = Path(__file__).resolve().parent / "components"
 
 
-def _component(name: str, html: str) -> Any:
-    return st.components.v2.component(
-        f"eenet_{name}",
-        html=html,
-        css=(_FILES / f"{name}.css").read_text(encoding="utf-8"),
-        js=(_FILES / f"{name}.js").read_text(encoding="utf-8"),
-    )
-
-
-_mount_journey = _component("journey", (_FILES / "journey.html").read_text(encoding="utf-8"))
-_mount_sentence = _component("sentence", '<div class="sentence">\n<h1 aria-live="polite"></h1><p></p></div>')
+_mount_journey = component("journey")
+_mount_sentence = component("sentence")
 
 
 @dataclass(frozen=True)

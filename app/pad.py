@@ -3,22 +3,17 @@
 import base64
 import binascii
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from app.component import component
+
 KEY = "pad"
 _LARGEST = 2**20  # characters; a drawing takes about 5,000
 _START = "data:image/png;base64,"
-_FILES = Path(__file__).resolve().parent / "components"
 
-_mount = st.components.v2.component(
-    "eenet_pad",
-    html=(_FILES / "pad.html").read_text(encoding="utf-8"),
-    css=(_FILES / "pad.css").read_text(encoding="utf-8"),
-    js=(_FILES / "pad.js").read_text(encoding="utf-8"),
-)
+_mount = component("pad")
 
 
 def show(drawn: bytes | None, on_draw: Callable[[bytes | None], None]) -> None:

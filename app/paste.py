@@ -3,23 +3,17 @@
 import base64
 import binascii
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import streamlit as st
 
+from app.component import component
 from core.data.decode import MAX_BYTES, printable
 from core.errors import UserError
 
 KEY = "paste"
-_FILES = Path(__file__).resolve().parent / "components"
 
-_mount = st.components.v2.component(
-    "eenet_paste",
-    html=(_FILES / "paste.html").read_text(encoding="utf-8"),
-    css=(_FILES / "paste.css").read_text(encoding="utf-8"),
-    js=(_FILES / "paste.js").read_text(encoding="utf-8"),
-)
+_mount = component("paste")
 
 
 def show(on_paste: Callable[[Any], None]) -> None:

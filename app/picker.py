@@ -1,7 +1,6 @@
 """Test images to choose from, those that leave at the same exit together."""
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -9,20 +8,15 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import cache, theme
+from app.component import component
 from core.checkpoints import Card
 from core.trace import Trace
 
 KEY = "picker"
 COLUMNS = 6
 _SHEET_COLUMNS = 12
-_FILES = Path(__file__).resolve().parent / "components"
 
-_mount = st.components.v2.component(
-    "eenet_picker",
-    html='<div class="picker">\n</div>',
-    css=(_FILES / "picker.css").read_text(encoding="utf-8"),
-    js=(_FILES / "picker.js").read_text(encoding="utf-8"),
-)
+_mount = component("picker")
 
 
 def sample_by_exit(exits: NDArray[np.int64], num_exits: int, most: int, seed: int) -> list[tuple[int, ...]]:

@@ -235,12 +235,16 @@ def set_view(view: View, from_outside: bool) -> None:
         st.session_state.pop("frozen_point", None)
     parameters = write_view(view)
     st.session_state["linked"] = parameters
-    for name in _PARAMETERS:
-        if name in parameters:
-            if st.query_params.get(name) != parameters[name]:
-                st.query_params[name] = parameters[name]
-        elif name in st.query_params:
-            del st.query_params[name]
+    write_address(_PARAMETERS, parameters)
+
+
+def write_address(names: Iterable[str], parameters: Mapping[str, str]) -> None:
+    """Write parameters into the address bar and take those of the names out that are none of them."""
+    for name in names:
+        if name not in parameters:
+            st.query_params.pop(name, None)
+        elif st.query_params.get(name) != parameters[name]:
+            st.query_params[name] = parameters[name]
 
 
 def change_view(**changes: object) -> None:

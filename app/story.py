@@ -2,7 +2,6 @@
 
 import json
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import cache, feature_map, state, theme
+from app.component import component
 from app.controls import plain_text
 from app.navigation import build_pages
 from app.state import DATASETS, View
@@ -26,14 +26,8 @@ TOP_CLASSES = 3
 _PATH = "story_path"  # rows looked at one after the other in this drawer
 _TILE = 48  # pixels of the largest thumbnail sent
 _COLUMNS = 12
-_FILES = Path(__file__).resolve().parent / "components"
 
-_mount = st.components.v2.component(
-    "eenet_story",
-    html='<div class="story">\n</div>',
-    css=(_FILES / "story.css").read_text(encoding="utf-8"),
-    js=(_FILES / "story.js").read_text(encoding="utf-8"),
-)
+_mount = component("story")
 
 
 @dataclass(frozen=True)

@@ -9,7 +9,7 @@ import streamlit as st
 from numpy.typing import NDArray
 
 from app import cache, feature_map
-from app.state import View
+from app.state import View, write_address
 from core.analysis.overthinking import GROUPS, lost_on_the_way, tally
 from core.analysis.rules import RULES
 from core.analysis.selection import Selection, read_selection, write_selection
@@ -228,12 +228,7 @@ def set_scene(scene: Scene) -> None:
     st.session_state[_KEY] = scene
     parameters = write_scene(scene)
     st.session_state["who_linked"] = parameters
-    for name in _PARAMETERS:
-        if name in parameters:
-            if st.query_params.get(name) != parameters[name]:
-                st.query_params[name] = parameters[name]
-        elif name in st.query_params:
-            del st.query_params[name]
+    write_address(_PARAMETERS, parameters)
 
 
 def change(**changes: Any) -> None:

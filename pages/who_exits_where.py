@@ -110,6 +110,7 @@ def live() -> None:
         squares, chart = st.columns([share, 1 - share], gap="large")
         with squares:
             panels = doors.leaving_panels(trace, exits, shown)
+            panels = panels[:1] if scene.chart == "map" else panels  # the map takes the flow's room
             doors.show("who_leaving", panels, trace, card, scene, present)
         with chart:
             if scene.chart == "map":

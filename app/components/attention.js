@@ -1,6 +1,6 @@
 // What the network sees with each exit's heat map over it. Hover or focus a picture to see it bare.
+import { THIN, element, isDark } from "./shared.js";
 
-const THIN = "\u202f";
 const strengths = new WeakMap(); // what the visitor chose, per place on the page
 
 export default function mount({ data, parentElement }) {
@@ -30,21 +30,12 @@ export default function mount({ data, parentElement }) {
 }
 
 function theme(root, parent, { palette }) {
-  const background = getComputedStyle(parent.host ?? parent).getPropertyValue("--st-background-color").trim();
-  const light = /^#[0-9a-f]{6}$/i.test(background) ? parseInt(background.slice(3, 5), 16) : 255;
-  const dark = light < 110;
+  const dark = isDark(parent);
   root.classList.toggle("dark", dark);
   const { wrong, accent } = palette[dark ? "dark" : "light"];
   root.style.setProperty("--wrong", wrong);
   root.style.setProperty("--accent", accent);
   return dark;
-}
-
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) if (value !== null) node.setAttribute(name, value);
-  node.append(...children.filter((child) => child !== null));
-  return node;
 }
 
 function column(data, exit, n, palette) {

@@ -1,4 +1,6 @@
 // Bands of thumbnails, one for each exit: one picture with all of them, cut up by CSS. Arrows move, Enter opens.
+import { classed, isDark, THIN } from "./shared.js";
+
 const instances = new WeakMap();
 
 export default function mount({ data, parentElement, setTriggerValue }) {
@@ -14,15 +16,7 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   };
 }
 
-const THIN = "\u202f";
 const count = (n) => n.toLocaleString("en-US");
-
-function element(tag, className = "", ...children) {
-  const node = document.createElement(tag);
-  node.className = className;
-  node.append(...children);
-  return node;
-}
 
 function decoded(dataUrl) {
   const bytes = Uint8Array.from(atob(dataUrl.slice(dataUrl.indexOf(",") + 1)), (character) => character.charCodeAt(0));
@@ -33,7 +27,7 @@ class Bands {
   constructor(host) {
     this.host = host;
     this.root = host.querySelector(".bands");
-    this.tip = element("div", "tip");
+    this.tip = classed("div", "tip");
     this.tip.hidden = true;
     this.observer = new ResizeObserver(() => this.layout());
     this.observer.observe(this.root);
@@ -53,8 +47,7 @@ class Bands {
 
   show(data) {
     this.data = data;
-    const background = getComputedStyle(this.host.host ?? this.host).getPropertyValue("--st-background-color").trim();
-    const dark = /^#[0-9a-f]{6}$/i.test(background) && [1, 3, 5].every((i) => parseInt(background.slice(i, i + 2), 16) < 110);
+    const dark = isDark(this.host);
     const palette = data.palette[dark ? "dark" : "light"];
     this.root.classList.toggle("dark", dark);
     this.root.classList.toggle("solo", data.solo !== null);
@@ -93,17 +86,17 @@ class Bands {
     select.ariaLabel = "Order of the images";
     select.dataset.place = "order";
     for (const [name, words] of Object.entries(orders)) {
-      const option = element("option", "", words);
+      const option = classed("option", "", words);
       option.value = name;
       option.selected = name === order;
       select.append(option);
     }
     select.onchange = () => this.send("turn", { order: select.value });
     const words = solo === null ? "Images by exit, easiest to hardest" : `Images of exit ${solo + 1}`;
-    const hint = element("span", "hint", "arrows move, Enter opens");
-    const bar = element("div", "top", element("h3", "", words), ...(this.data.present ? [] : [select, hint]));
+    const hint = classed("span", "hint", "arrows move, Enter opens");
+    const bar = classed("div", "top", classed("h3", "", words), ...(this.data.present ? [] : [select, hint]));
     if (solo !== null) {
-      const back = element("button", "back", "All exits");
+      const back = classed("button", "back", "All exits");
       back.type = "button";
       back.dataset.place = "back";
       back.onclick = () => this.send("turn", { solo: null });
@@ -114,19 +107,19 @@ class Bands {
 
   band(band, ink, place) {
     const { data } = this;
-    const section = element("section");
+    const section = classed("section");
     section.style.setProperty("--ink", ink);
-    const head = element("div", "head");
-    const name = element("button", "name", `Exit ${band.exit + 1}`);
+    const head = classed("div", "head");
+    const name = classed("button", "name", `Exit ${band.exit + 1}`);
     name.type = "button";
     name.dataset.place = `name${band.exit}`;
     name.title = data.solo === null ? `Only the images of exit ${band.exit + 1}` : "All exits again";
-    name.append(element("span", "icon", data.solo === null ? "⤢" : "⤡"));
+    name.append(classed("span", "icon", data.solo === null ? "⤢" : "⤡"));
     name.onclick = () => this.send("turn", { solo: data.solo === null ? band.exit : null });
     const images = data.filtered ? `${count(band.passing)} of ${count(band.count)} images` : `${count(band.count)} image${band.count === 1 ? "" : "s"}`;
-    const wrong = element("span", "wrong", band.passing ? `${count(band.wrong)} wrong (${((100 * band.wrong) / band.passing).toFixed(1)}${THIN}%)` : "");
-    head.append(name, element("span", "images", images), wrong, this.pager(band));
-    const body = element("div", "tiles");
+    const wrong = classed("span", "wrong", band.passing ? `${count(band.wrong)} wrong (${((100 * band.wrong) / band.passing).toFixed(1)}${THIN}%)` : "");
+    head.append(name, classed("span", "images", images), wrong, this.pager(band));
+    const body = classed("div", "tiles");
     body.setAttribute("role", "group");
     body.setAttribute("aria-label", `Exit ${band.exit + 1}: ${images}`);
     band.rows.forEach((row, i) => body.append(this.tile(band, row, i, place + i)));
@@ -137,15 +130,15 @@ class Bands {
   // one line for the exits that have nothing to show
   nobody(bands, palette, all) {
     if (!bands.length) return [];
-    const line = element("p", "none");
+    const line = classed("p", "none");
     const list = (some) => some.flatMap((band, i) => {
-      const name = element("b", "", `exit ${band.exit + 1}`);
+      const name = classed("b", "", `exit ${band.exit + 1}`);
       name.style.color = palette.exits[band.exit];
       return [i ? ", " : "", name];
     });
     const left = bands.filter((band) => band.count === 0);
     const hidden = bands.filter((band) => band.count > 0);
-    if (all && hidden.length) line.append(element("strong", "", "No image passes the filter. "), "Take something away above, or clear all of it. ");
+    if (all && hidden.length) line.append(classed("strong", "", "No image passes the filter. "), "Take something away above, or clear all of it. ");
     else if (hidden.length) line.append("Nothing in the filter leaves at ", ...list(hidden), ". ");
     if (left.length) line.append("No image leaves at ", ...list(left), ".");
     return [line];
@@ -154,7 +147,7 @@ class Bands {
   tile(band, row, i, place) {
     const { sheet, names } = this.data;
     const right = band.said[i] === band.truth[i];
-    const tile = element("button", `tile ${right ? "right" : "miss"}`);
+    const tile = classed("button", `tile ${right ? "right" : "miss"}`);
     tile.type = "button";
     tile.tabIndex = -1;
     tile.dataset.row = row;
@@ -165,16 +158,16 @@ class Bands {
       const part = (at, of) => (of > 1 ? (100 * at) / (of - 1) : 0);
       tile.style.backgroundSize = `${100 * sheet.columns}% ${100 * sheet.rows}%`;
       tile.style.backgroundPosition = `${part(place % sheet.columns, sheet.columns)}% ${part(Math.floor(place / sheet.columns), sheet.rows)}%`;
-    } else tile.append(element("span", "letter", names[band.said[i]].slice(0, 2)));
+    } else tile.append(classed("span", "letter", names[band.said[i]].slice(0, 2)));
     return tile;
   }
 
   pager(band) {
     const { page } = band;
-    const bar = element("span", "pager");
+    const bar = classed("span", "pager");
     if (band.passing <= page) return bar;
     const turn = (start, sign, label, key) => {
-      const button = element("button", "", sign);
+      const button = classed("button", "", sign);
       button.type = "button";
       button.ariaLabel = button.title = label;
       button.dataset.place = `${key}${band.exit}`;
@@ -183,7 +176,7 @@ class Bands {
       return button;
     };
     const last = Math.min(band.start + page, band.passing);
-    bar.append(turn(band.start - page, "‹", "Earlier images", "back"), element("span", "", `${count(band.start + 1)}–${count(last)}`), turn(band.start + page, "›", "More images", "on"));
+    bar.append(turn(band.start - page, "‹", "Earlier images", "back"), classed("span", "", `${count(band.start + 1)}–${count(last)}`), turn(band.start + page, "›", "More images", "on"));
     return bar;
   }
 

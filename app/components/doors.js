@@ -1,6 +1,6 @@
 // Marks that open onto images. Every mark is a button that says its numbers; a click names it to Python, shift adds it.
-const SVG = "http://www.w3.org/2000/svg";
-const THIN = "\u202f";
+import { THIN, element, inkOn, isDark } from "./shared.js";
+
 const BODY = 274; // height of what a panel draws, at k = 1
 const instances = new WeakMap();
 
@@ -21,21 +21,6 @@ const percent = (share, digits = 1) => `${(100 * share).toFixed(digits)}${THIN}%
 const rough = (share) => (share > 0 && share < 0.005 ? `<${THIN}1` : share >= 0.995 && share < 1 ? `>${THIN}99` : (100 * share).toFixed(0)) + `${THIN}%`;
 const sum = (list) => list.reduce((a, b) => a + b, 0);
 const score = (s) => String(Number(s.toFixed(s > 0.99 ? 5 : 3)));
-
-function element(tag, attributes = {}, ...children) {
-  const node = tag.startsWith("svg:") ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) {
-    if (tag === "svg:text" && name === "fill") node.style.fill = value; // the stylesheet would win over the attribute
-    else if (value !== null && value !== undefined) node.setAttribute(name, value);
-  }
-  node.append(...children.filter((child) => child !== null));
-  return node;
-}
-
-function luminance(hex) {
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
 
 class Doors {
   constructor(host) {
@@ -71,8 +56,7 @@ class Doors {
   }
 
   colours() {
-    const background = getComputedStyle(this.host.host ?? this.host).getPropertyValue("--st-background-color").trim();
-    const dark = /^#[0-9a-f]{6}$/i.test(background) && luminance(background) < 0.2;
+    const dark = isDark(this.host);
     const palette = this.data.palette[dark ? "dark" : "light"];
     this.root.classList.toggle("dark", dark);
     this.root.style.setProperty("--wrong", palette.wrong);
@@ -80,7 +64,7 @@ class Doors {
     this.wrong = palette.wrong;
     this.accent = palette.accent;
     this.ink = palette.exits;
-    this.onInk = (colour) => (luminance(colour) > 0.24 ? "#15181e" : "#ffffff");
+    this.onInk = inkOn;
   }
 
   draw() {
@@ -94,7 +78,7 @@ class Doors {
     this.k = (window.innerWidth >= 2900 ? 1.7 : window.innerWidth >= 2150 ? 1.35 : window.innerWidth >= 1800 ? 1.15 : 1) * stage;
     this.root.style.setProperty("--k", this.k);
     this.body = BODY * this.k;
-    const columns = width < 700 || this.data.stacked ? 1 : this.data.panels.length;
+    const columns = width < 700 ? 1 : this.data.panels.length;
     this.list.style.setProperty("--columns", columns);
     const gap = 36 * this.k;
     this.panelWidth = (width - gap * (columns - 1)) / columns;
@@ -327,7 +311,7 @@ class Doors {
       const passing = shown ? sum(perExitShown[e]) : 0;
       const y = Math.min(Math.max(exitTop[e] + (size * scale) / 2, floor + 8 * k), height - 8 * k);
       floor = size ? y + 6 * k : floor;
-      const text = size ? [label(middle + bar + 6 * k, y, `Exit ${e + 1}`, { class: "halo", fill: this.ink[e], "font-weight": 700 })] : [];
+      const text = size ? [label(middle + bar + 6 * k, y, `Exit ${e + 1}`, { class: "halo", style: `fill:${this.ink[e]}`, "font-weight": 700 })] : [];
       node(middle, exitTop[e], size, this.ink[e], passing, `leave:x_${e + 1}`, `Exit ${e + 1}: ${count(size)} of ${count(n)} leave here${this.passing(passing)}`, text);
     });
     [1, 0].forEach((r, i) => {
@@ -488,8 +472,8 @@ class Doors {
       svg.append(element("svg:line", { x1: left, x2: right, y1: place(t, 1), y2: place(t, 1), class: "grid" }));
       svg.append(element("svg:text", { x: left - 6 * k, y: place(t, 1), "text-anchor": "end", "dominant-baseline": "central" }, String(t)));
     }
-    svg.append(element("svg:text", { x: right, y: bottom + 30 * k, "text-anchor": "end", fill: this.ink[pair[0]], class: "axis" }, `score at exit ${pair[0] + 1} →`));
-    svg.append(element("svg:text", { x: left, y: top - 8 * k, fill: this.ink[pair[1]], class: "axis" }, `↑ score at exit ${pair[1] + 1}`));
+    svg.append(element("svg:text", { x: right, y: bottom + 30 * k, "text-anchor": "end", style: `fill:${this.ink[pair[0]]}`, class: "axis" }, `score at exit ${pair[0] + 1} →`));
+    svg.append(element("svg:text", { x: left, y: top - 8 * k, style: `fill:${this.ink[pair[1]]}`, class: "axis" }, `↑ score at exit ${pair[1] + 1}`));
     const most = Math.max(...bins.map(([, , wrong, fine]) => wrong + fine), 1);
     const full = Math.min(dx, dy) - 1;
     for (const [i, j, wrong, fine, shownWrong, shownRight] of bins) {

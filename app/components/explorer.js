@@ -3,10 +3,9 @@
 import {
   always, binTotals, float32Thresholds, makeTally, makeTrace, operatingPoint, oracle, position, route, sweep, thresholdAt,
 } from "./arithmetic.js";
+import { SVG, THIN, element, inkOn, isDark } from "./shared.js";
 
 const BINS = 40;
-const SVG = "http://www.w3.org/2000/svg";
-const THIN = "\u202f";
 const instances = new WeakMap();
 // Where the handles were let go. The server leaves the data as they are then, so an explorer that is mounted anew (the
 // page around it changed) would start where the data say; kept on the page's global object, for the module may load twice.
@@ -40,13 +39,6 @@ function written(t) {
   return String(Number(t.toFixed(Math.min(9, Math.max(3, nines + 2)))));
 }
 
-function element(tag, attributes = {}, text = null) {
-  const node = tag.startsWith("svg:") ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  if (text !== null) node.textContent = text;
-  return node;
-}
-
 function ticks(low, high, wanted) {
   const raw = (high - low) / wanted;
   const power = 10 ** Math.floor(Math.log10(raw));
@@ -54,11 +46,6 @@ function ticks(low, high, wanted) {
   const list = [];
   for (let t = Math.ceil(low / step - 1e-9) * step; t <= high + step * 1e-6; t += step) list.push(Number(t.toPrecision(10)));
   return { list, step };
-}
-
-function luminance(hex) {
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
 }
 
 class Explorer {
@@ -361,17 +348,14 @@ class Explorer {
   // ---- layout: sizes, everything that does not move under the hand ------------------------------------------------------
 
   colours() {
-    const page = getComputedStyle(this.root).backgroundColor;
-    const styles = getComputedStyle(this.host.host ?? this.host);
-    const background = styles.getPropertyValue("--st-background-color").trim() || page;
-    const dark = /^#[0-9a-f]{6}$/i.test(background) ? luminance(background) < 0.2 : false;
+    const dark = isDark(this.host);
     const palette = this.view.palette[dark ? "dark" : "light"];
     this.root.classList.toggle("dark", dark);
     this.ink = palette.exits;
     this.root.style.setProperty("--wrong", palette.wrong);
     this.root.style.setProperty("--accent", palette.accent);
     for (let n = 0; n < 3; n++) this.root.style.setProperty(`--e${n}`, palette.exits[Math.min(n, this.early - 1)]);
-    this.text = palette.exits.map((colour) => (luminance(colour) > 0.24 ? "#15181e" : "#ffffff"));
+    this.text = palette.exits.map(inkOn);
   }
 
   layout(force = false) {

@@ -1,14 +1,9 @@
 // Examples as points in the feature space of an exit. The stepper takes them from exit to exit; a lasso picks some.
+import { classed, isDark } from "./shared.js";
+
 const GLIDE = 900; // milliseconds from exit to exit
 const NEAR = 9; // pixels from a point that still mean it
 const RADIUS = 2;
-
-function element(tag, className, ...children) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...children);
-  return node;
-}
 
 function share(value) {
   return `${(100 * value).toFixed(1)}\u202f%`;
@@ -19,7 +14,7 @@ function count(value) {
 }
 
 // whether (x, y) lies inside a polygon of alternating coordinates, by even and odd crossings
-export function inside(polygon, x, y) {
+function inside(polygon, x, y) {
   let odd = false;
   for (let i = 0, j = polygon.length - 2; i < polygon.length; j = i, i += 2) {
     const [ax, ay, bx, by] = [polygon[i], polygon[i + 1], polygon[j], polygon[j + 1]];
@@ -31,14 +26,14 @@ export function inside(polygon, x, y) {
 const instances = new WeakMap();
 
 export default function mount({ data, parentElement, setTriggerValue }) {
-  const root = parentElement.querySelector(".map");
+  const root = parentElement.querySelector(".feature_map");
   let map = instances.get(root);
   if (!map) {
     map = build(root);
     instances.set(root, map);
   }
   map.send = (rows) => setTriggerValue("lasso", rows);
-  map.take(data, getComputedStyle(parentElement.host ?? parentElement));
+  map.take(data, isDark(parentElement));
   return () => {
     map.stop();
     instances.delete(root);
@@ -47,18 +42,18 @@ export default function mount({ data, parentElement, setTriggerValue }) {
 }
 
 function build(root) {
-  const steps = element("div", "steps");
+  const steps = classed("div", "steps");
   steps.role = "radiogroup";
   steps.ariaLabel = "Exit whose features are shown";
-  const legend = element("div", "legend");
-  const canvas = element("canvas", "");
+  const legend = classed("div", "legend");
+  const canvas = classed("canvas", "");
   canvas.role = "img";
-  const tip = element("div", "tip");
+  const tip = classed("div", "tip");
   tip.hidden = true;
-  const stage = element("div", "stage", canvas, tip);
-  const caption = element("p", "");
+  const stage = classed("div", "stage", canvas, tip);
+  const caption = classed("p", "");
   caption.ariaLive = "polite";
-  root.replaceChildren(element("div", "head", steps, legend), stage, caption);
+  root.replaceChildren(classed("div", "head", steps, legend), stage, caption);
 
   const pen = canvas.getContext("2d");
   const still = window.matchMedia("(prefers-reduced-motion: reduce)");
@@ -77,12 +72,10 @@ function build(root) {
     return columns.getChild(name).toArray();
   }
 
-  function take(data, styles) {
+  function take(data, dark) {
     view = data.view;
     columns = data.points;
     n = columns.numRows;
-    const page = styles.getPropertyValue("--st-background-color").trim();
-    const dark = /^#[0-9a-f]{6}$/i.test(page) && [1, 3, 5].every((i) => parseInt(page.slice(i, i + 2), 16) < 110);
     const scheme = dark ? "dark" : "light";
     root.classList.toggle("dark", dark);
     ink = { ...view.palette[scheme], classes: view.classes[scheme] };
@@ -244,8 +237,8 @@ function build(root) {
 
   function drawSteps() {
     const focused = root.getRootNode().activeElement?.dataset?.step;
-    steps.replaceChildren(element("span", "word", "Features at exit"), ...view.explained.map((_, k) => {
-      const button = element("button", "", String(k + 1));
+    steps.replaceChildren(classed("span", "word", "Features at exit"), ...view.explained.map((_, k) => {
+      const button = classed("button", "", String(k + 1));
       button.type = "button";
       button.role = "radio";
       button.ariaChecked = String(k === exit);
@@ -269,12 +262,12 @@ function build(root) {
 
   function drawLegend() {
     const entry = (colour, text, tag = "span") => {
-      const node = element(tag, "", element("i", ""), text);
+      const node = classed(tag, "", classed("i", ""), text);
       node.firstChild.style.background = colour;
       return node;
     };
     if (view.colour === "exit") {
-      legend.replaceChildren(element("em", "", "leave at exit"), ...view.taken.map((number, k) => entry(ink.exits[k], `${k + 1}: ${count(number)}`)));
+      legend.replaceChildren(classed("em", "", "leave at exit"), ...view.taken.map((number, k) => entry(ink.exits[k], `${k + 1}: ${count(number)}`)));
     } else if (view.colour === "right") {
       const right = view.accuracy[exit];
       legend.replaceChildren(entry(ink.exits[exit], `exit ${exit + 1} is right: ${share(right)}`), entry(ink.wrong, `wrong: ${share(1 - right)}`));
@@ -294,7 +287,7 @@ function build(root) {
       });
       if (view.names.length > ink.classes.length) {
         const left = view.names.length - some.length;
-        entries.push(element("em", "", `${left > 0 ? `and ${left} more; ` : ""}${ink.classes.length} colours for ${view.names.length} classes: they repeat`));
+        entries.push(classed("em", "", `${left > 0 ? `and ${left} more; ` : ""}${ink.classes.length} colours for ${view.names.length} classes: they repeat`));
       }
       legend.replaceChildren(...entries);
     }
@@ -322,10 +315,10 @@ function build(root) {
     canvas.style.cursor = row < 0 ? "crosshair" : "pointer";
     if (row < 0) return;
     const truth = column("label")[row], said = column(`said${exit}`)[row];
-    const verdict = element("b", "", said === truth ? "right" : "wrong");
+    const verdict = classed("b", "", said === truth ? "right" : "wrong");
     verdict.style.color = said === truth ? ink.exits[exit] : ink.wrong;
-    tip.replaceChildren(`Image ${column("id")[row]}, a “${view.names[truth]}”`, element("br", ""),
-      `exit ${exit + 1} says “${view.names[said]}”, `, verdict, element("br", ""), `leaves at exit ${column("exit")[row] + 1}`);
+    tip.replaceChildren(`Image ${column("id")[row]}, a “${view.names[truth]}”`, classed("br", ""),
+      `exit ${exit + 1} says “${view.names[said]}”, `, verdict, classed("br", ""), `leaves at exit ${column("exit")[row] + 1}`);
     const beyond = x > width - 210;
     tip.style.left = beyond ? "" : `${x + 14}px`;
     tip.style.right = beyond ? `${width - x + 14}px` : "";

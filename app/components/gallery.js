@@ -1,9 +1,9 @@
 // Thumbnails of the examples that leave at each exit: one picture with all of them, cut up by CSS.
+import { isDark } from "./shared.js";
+
 export default function mount({ data, parentElement, setTriggerValue }) {
   let root = parentElement.querySelector(".gallery");
-  const styles = getComputedStyle(parentElement.host ?? parentElement);
-  const page = styles.getPropertyValue("--st-background-color").trim();
-  const dark = /^#[0-9a-f]{6}$/i.test(page) && [1, 3, 5].every((i) => parseInt(page.slice(i, i + 2), 16) < 110);
+  const dark = isDark(parentElement);
   const palette = data.palette[dark ? "dark" : "light"];
   root.classList.toggle("dark", dark);
   root.style.setProperty("--exits", data.exits.length > 6 ? Math.ceil(data.exits.length / 2) : data.exits.length);

@@ -1,7 +1,6 @@
 // One picture at six severities, and what becomes of all test images. The slider moves here, without the server.
+import { THIN, element, inkOn, isDark } from "./shared.js";
 
-const SVG = "http://www.w3.org/2000/svg";
-const THIN = "\u202f";
 const severities = new WeakMap(); // what the visitor chose, per place on the page
 const LINES = [["accuracy", "right"], ["certainty", "sure (mean probability of its answer)"], ["cost", "cost (1.00 = the network without exits)"]];
 
@@ -10,7 +9,7 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   const find = (selector) => root.querySelector(selector);
   const dark = theme(root, parentElement, data);
   const ink = data.palette[dark ? "dark" : "light"].exits;
-  const colours = { ink, on: ink.map((colour) => (luminance(colour) > 0.24 ? "#15181e" : "#ffffff")) };
+  const colours = { ink, on: ink.map(inkOn) };
   root.style.setProperty("--k", (window.innerWidth >= 2900 ? 1.7 : window.innerWidth >= 1800 ? 1.2 : 1) * (data.present ? 1.5 : 1));
   const slider = find(".track input");
   const choose = (severity) => {
@@ -27,26 +26,13 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   Object.assign(root.dataset, { ready: "true", corruption: data.corruption, image: data.image });
 }
 
-function luminance(hex) {
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
-
 function theme(root, parent, { palette }) {
-  const background = getComputedStyle(parent.host ?? parent).getPropertyValue("--st-background-color").trim();
-  const dark = /^#[0-9a-f]{6}$/i.test(background) && luminance(background) < 0.2;
+  const dark = isDark(parent);
   root.classList.toggle("dark", dark);
   const { wrong, accent } = palette[dark ? "dark" : "light"];
   root.style.setProperty("--wrong", wrong);
   root.style.setProperty("--accent", accent);
   return dark;
-}
-
-function element(tag, attributes = {}, ...children) {
-  const node = tag.startsWith("svg:") ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) if (value !== null) node.setAttribute(name, value);
-  node.append(...children.filter((child) => child !== null));
-  return node;
 }
 
 const percent = (share) => `${(100 * share).toFixed(1)}${THIN}%`;

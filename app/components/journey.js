@@ -1,6 +1,6 @@
 // One image's way through the network: what it sees, the blocks it runs, what each exit says, where the image leaves.
-const SVG = "http://www.w3.org/2000/svg";
-const THIN = "\u202f";
+import { THIN, element, inkOn, isDark } from "./shared.js";
+
 const instances = new WeakMap();
 
 export default function mount({ data, parentElement }) {
@@ -24,18 +24,6 @@ const score = (s, threshold = 0) => {
   return (Math.floor(s * 10 ** digits + 1e-9) / 10 ** digits).toFixed(digits);
 };
 const written = (t) => String(Number(t.toFixed(6)));
-
-function element(tag, attributes = {}, ...children) {
-  const node = tag.startsWith("svg:") ? document.createElementNS(SVG, tag.slice(4)) : document.createElement(tag);
-  for (const [name, value] of Object.entries(attributes)) if (value !== null) node.setAttribute(name, value);
-  node.append(...children.filter((child) => child !== null));
-  return node;
-}
-
-function luminance(hex) {
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
 
 class Journey {
   constructor(host) {
@@ -68,15 +56,13 @@ class Journey {
   }
 
   colours() {
-    const styles = getComputedStyle(this.host.host ?? this.host);
-    const background = styles.getPropertyValue("--st-background-color").trim();
-    const dark = /^#[0-9a-f]{6}$/i.test(background) && luminance(background) < 0.2;
+    const dark = isDark(this.host);
     const palette = this.data.palette[dark ? "dark" : "light"];
     this.root.classList.toggle("dark", dark);
     this.root.style.setProperty("--wrong", palette.wrong);
     this.root.style.setProperty("--accent", palette.accent);
     this.ink = palette.exits;
-    this.on = palette.exits.map((colour) => (luminance(colour) > 0.24 ? "#15181e" : "#ffffff"));
+    this.on = palette.exits.map(inkOn);
   }
 
   pictures() {

@@ -1,15 +1,9 @@
 // Test images to choose from, a band for each exit; one picture with all of them, cut up by CSS.
-function element(tag, className, text) {
-  const node = document.createElement(tag);
-  node.className = className ?? "";
-  if (text !== undefined) node.textContent = text;
-  return node;
-}
+import { classed, isDark } from "./shared.js";
 
 export default function mount({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".picker");
-  const page = getComputedStyle(parentElement.host ?? parentElement).getPropertyValue("--st-background-color").trim();
-  const dark = /^#[0-9a-f]{6}$/i.test(page) && [1, 3, 5].every((i) => parseInt(page.slice(i, i + 2), 16) < 110);
+  const dark = isDark(parentElement);
   const palette = data.palette[dark ? "dark" : "light"];
   root.classList.toggle("dark", dark);
   root.style.setProperty("--wrong", palette.wrong);
@@ -20,13 +14,13 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   let place = 0;
   const focused = parentElement.activeElement?.dataset?.id;
   root.replaceChildren(...data.bands.map((band) => {
-    const section = element("section");
+    const section = classed("section");
     section.style.setProperty("--ink", palette.exits[band.exit]);
-    const head = element("h3");
-    head.append(element("b", "", `Exit ${band.exit + 1}`), ` ${band.count.toLocaleString("en-US")} leave here`);
-    const tiles = element("div", "tiles");
+    const head = classed("h3");
+    head.append(classed("b", "", `Exit ${band.exit + 1}`), ` ${band.count.toLocaleString("en-US")} leave here`);
+    const tiles = classed("div", "tiles");
     for (const item of band.items) {
-      const tile = element("button", item.right ? "right" : "wrong");
+      const tile = classed("button", item.right ? "right" : "wrong");
       tile.type = "button";
       tile.title = tile.ariaLabel = item.text;
       tile.ariaPressed = String(item.id === data.selected);
@@ -38,7 +32,7 @@ export default function mount({ data, parentElement, setTriggerValue }) {
       tiles.append(tile);
       place += 1;
     }
-    section.append(head, band.items.length ? tiles : element("div", "none", "No image leaves here."));
+    section.append(head, band.items.length ? tiles : classed("div", "none", "No image leaves here."));
     return section;
   }));
   if (focused) root.querySelector(`[data-id="${focused}"]`)?.focus();

@@ -1,8 +1,9 @@
 // The sentence on top of a page: parts of text, some of them in the accent or an exit's colour, and a quiet line below.
+import { isDark } from "./shared.js";
+
 export default function mount({ data, parentElement }) {
   const root = parentElement.querySelector(".sentence");
-  const page = getComputedStyle(parentElement.host ?? parentElement).getPropertyValue("--st-background-color").trim();
-  const dark = /^#[0-9a-f]{6}$/i.test(page) && [1, 3, 5].every((i) => parseInt(page.slice(i, i + 2), 16) < 110);
+  const dark = isDark(parentElement);
   const palette = data.palette[dark ? "dark" : "light"];
   root.classList.toggle("dark", dark);
   root.style.setProperty("--k", data.present ? 1.5 : 1);

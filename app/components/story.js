@@ -1,10 +1,5 @@
 // One example's story: the image, then every exit with its answer, score against threshold, and neighbours.
-function element(tag, className, ...children) {
-  const node = document.createElement(tag);
-  if (className) node.className = className;
-  node.append(...children.filter((child) => child !== null));
-  return node;
-}
+import { classed, isDark } from "./shared.js";
 
 // as few digits as keep a score on its side of 1 and of the threshold, four at most
 function written(value, others) {
@@ -23,8 +18,7 @@ function percent(share) {
 
 export default function mount({ data, parentElement, setTriggerValue }) {
   const root = parentElement.querySelector(".story");
-  const page = getComputedStyle(parentElement.host ?? parentElement).getPropertyValue("--st-background-color").trim();
-  const dark = /^#[0-9a-f]{6}$/i.test(page) && [1, 3, 5].every((i) => parseInt(page.slice(i, i + 2), 16) < 110);
+  const dark = isDark(parentElement);
   const palette = data.palette[dark ? "dark" : "light"];
   root.classList.toggle("dark", dark);
   root.style.setProperty("--wrong", palette.wrong);
@@ -41,23 +35,23 @@ export default function mount({ data, parentElement, setTriggerValue }) {
     return node;
   };
 
-  const top = element("header", "");
+  const top = classed("header", "");
   if (sheet) {
-    const image = picture(element("div", "image"), 0);
+    const image = picture(classed("div", "image"), 0);
     image.role = "img";
     image.ariaLabel = `The image, a ${data.truth}`;
     top.append(image);
   }
-  const heading = element("h2", "", ...data.sentence.map(([text, colour]) => {
+  const heading = classed("h2", "", ...data.sentence.map(([text, colour]) => {
     if (colour === null) return document.createTextNode(text);
-    const coloured = element("b", "", text);
+    const coloured = classed("b", "", text);
     coloured.style.color = typeof colour === "number" ? palette.exits[colour] : palette[colour];
     return coloured;
   }));
   heading.tabIndex = -1;
-  const words = element("div", "words", heading, ...data.facts.map((line) => element("p", "", line)));
+  const words = classed("div", "words", heading, ...data.facts.map((line) => classed("p", "", line)));
   if (data.back !== null) {
-    const back = element("button", "back", `← Back to image ${data.back}`);
+    const back = classed("button", "back", `← Back to image ${data.back}`);
     back.type = "button";
     back.onclick = () => setTriggerValue("back", true);
     words.append(back);
@@ -65,38 +59,38 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   top.append(words);
 
   const sections = data.exits.map((exit, n) => {
-    const section = element("section", exit.executed ? (exit.leaves ? "taken" : "") : "unrun");
+    const section = classed("section", exit.executed ? (exit.leaves ? "taken" : "") : "unrun");
     section.style.setProperty("--ink", palette.exits[n]);
     section.dataset.exit = n + 1;
     const happens = exit.leaves ? "leaves here" : exit.executed ? "goes on" : "not run, would say";
-    const verdict = element("span", exit.right ? "" : "miss", exit.right ? "right" : "wrong");
-    section.append(element("h3", "", element("b", "", `Exit ${n + 1}`), element("span", "state", happens),
-      element("span", "spent", `${exit.executed ? "cost so far" : "would cost"} ${exit.cost.toFixed(2)}`)));
+    const verdict = classed("span", exit.right ? "" : "miss", exit.right ? "right" : "wrong");
+    section.append(classed("h3", "", classed("b", "", `Exit ${n + 1}`), classed("span", "state", happens),
+      classed("span", "spent", `${exit.executed ? "cost so far" : "would cost"} ${exit.cost.toFixed(2)}`)));
 
-    const says = element("div", "says");
-    const answer = element("div", "answer", element("span", "name", exit.top[0][0]), verdict);
+    const says = classed("div", "says");
+    const answer = classed("div", "answer", classed("span", "name", exit.top[0][0]), verdict);
     says.append(answer);
     if (exit.top[0][1] !== null) {
-      const bars = element("div", "classes");
+      const bars = classed("div", "classes");
       for (const [place, [name, share]] of exit.top.entries()) {
-        const bar = element("i", place === 0 && !exit.right ? "miss" : "");
+        const bar = classed("i", place === 0 && !exit.right ? "miss" : "");
         bar.style.width = `${100 * share}%`;
-        bars.append(element("span", "name", name), element("span", "track", bar), element("span", "value", percent(share)));
+        bars.append(classed("span", "name", name), classed("span", "track", bar), classed("span", "value", percent(share)));
       }
       says.append(bars);
     }
     if (exit.threshold === null) {
-      says.append(element("div", "label", "takes whatever is left"));
+      says.append(classed("div", "label", "takes whatever is left"));
     } else {
       const bound = exit.off ? "switched off" : exit.threshold >= 1 ? "never leaves" : `leaves from ${exit.threshold}`;
       const sure = written(exit.score, exit.off ? [1] : [1, exit.threshold]);
-      const label = element("div", "label", element("span", "", "sure ", element("b", "", sure)), element("span", "", bound));
+      const label = classed("div", "label", classed("span", "", "sure ", classed("b", "", sure)), classed("span", "", bound));
       label.title = data.rule;
-      const fill = element("i", "");
+      const fill = classed("i", "");
       fill.style.width = `${100 * exit.score}%`;
-      const meter = element("div", "meter", fill);
+      const meter = classed("div", "meter", fill);
       if (!exit.off) {
-        const mark = element("u", "");
+        const mark = classed("u", "");
         mark.style.left = `${100 * exit.threshold}%`;
         meter.append(mark);
       }
@@ -105,12 +99,12 @@ export default function mount({ data, parentElement, setTriggerValue }) {
       says.append(label, meter);
     }
 
-    const near = element("div", "near");
+    const near = classed("div", "near");
     if (exit.neighbours.length) {
-      near.append(element("div", "label", `Nearest to it here: ${exit.alike} of ${exit.neighbours.length} are “${data.truth}”`));
-      near.append(element("div", "tiles", ...exit.neighbours.map((item) => {
-        const tile = element("button", item.right ? "right" : "wrong", picture(element("span", "thumb"), item.place),
-          element("span", "name", item.truth));
+      near.append(classed("div", "label", `Nearest to it here: ${exit.alike} of ${exit.neighbours.length} are “${data.truth}”`));
+      near.append(classed("div", "tiles", ...exit.neighbours.map((item) => {
+        const tile = classed("button", item.right ? "right" : "wrong", picture(classed("span", "thumb"), item.place),
+          classed("span", "name", item.truth));
         tile.type = "button";
         tile.title = tile.ariaLabel = item.text;
         tile.dataset.row = item.row;
@@ -118,11 +112,11 @@ export default function mount({ data, parentElement, setTriggerValue }) {
         return tile;
       })));
     }
-    section.append(element("div", "columns", says, near));
+    section.append(classed("div", "columns", says, near));
     return section;
   });
-  const note = data.note ? element("p", "note", data.note) : null;
-  const frames = data.note ? null : element("p", "how", "Nearest: by the features an exit sees, averaged over space (Euclidean distance). "
+  const note = data.note ? classed("p", "note", data.note) : null;
+  const frames = data.note ? null : classed("p", "how", "Nearest: by the features an exit sees, averaged over space (Euclidean distance). "
     + "Frames: what that exit says about them, right in its colour, wrong in orange.");
   const another = root.dataset.row !== undefined && root.dataset.row !== String(data.row);
   root.replaceChildren(...[top, note, ...sections, frames].filter(Boolean));

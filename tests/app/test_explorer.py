@@ -86,11 +86,6 @@ def test_nonsense_from_a_browser_changes_nothing(point):
     assert explorer.returned_view(VIEW, point, 2) == VIEW
 
 
-def test_the_script_is_one_module():
-    script = explorer._script()
-    assert script.count("\nexport ") == 1 and "import {" not in script
-
-
 def test_gallery_samples_are_fair_and_stay(trace):
     scores = trace.rule_scores("confidence")
     few, more = (route(scores, [t]) for t in (0.6, 0.5))

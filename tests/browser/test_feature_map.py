@@ -29,7 +29,7 @@ def server():
 @pytest.fixture
 def opened(tab: Tab) -> Tab:
     tab.page.goto(tab.server)
-    tab.page.wait_for_selector('.map[data-ready="true"]', timeout=30000)
+    tab.page.wait_for_selector('.feature_map[data-ready="true"]', timeout=30000)
     tab.rest()
     return tab
 
@@ -81,8 +81,8 @@ def test_a_lasso_gives_the_rows_inside_and_escape_lets_them_go(opened: Tab, foun
     sure = inside(circle(np.median(where, axis=0), 58), where), inside(circle(np.median(where, axis=0), 62), where)
     got = set(rows(opened))
     assert len(got) > 50 and set(np.flatnonzero(sure[0])) <= got <= set(np.flatnonzero(sure[1]))
-    picked = opened.page.locator(".map").get_attribute("data-picked")
-    assert int(picked) == len(got) and f"{len(got):,} picked" in opened.page.locator(".map p").inner_text()
+    picked = opened.page.locator(".feature_map").get_attribute("data-picked")
+    assert int(picked) == len(got) and f"{len(got):,} picked" in opened.page.locator(".feature_map p").inner_text()
     opened.page.keyboard.press("Escape")
     opened.page.wait_for_timeout(500)
     opened.rest()
@@ -117,9 +117,9 @@ def test_the_stepper_takes_keys_and_the_points_glide(opened: Tab, found) -> None
     before = opened.sent
     opened.page.keyboard.press("Home")
     assert steps.nth(0).get_attribute("aria-checked") == "true"
-    assert "Exit 1 of 3" in opened.page.locator(".map p").inner_text()
+    assert "Exit 1 of 3" in opened.page.locator(".feature_map p").inner_text()
     share = f"{100 * found.explained[0].sum():.1f}\u202f%"
-    label = opened.page.locator(".map canvas").get_attribute("aria-label")
+    label = opened.page.locator(".feature_map canvas").get_attribute("aria-label")
     assert share in label and "n = 10,000" in label
     opened.page.wait_for_timeout(1500)
     box = opened.page.locator(".stage").bounding_box()
@@ -151,7 +151,7 @@ def test_a_finger_draws_a_lasso_too(chromium, server, found) -> None:
     context = chromium.new_context(viewport={"width": 820, "height": 1100}, has_touch=True)
     tab = Tab(context.new_page(), server)
     tab.page.goto(server)
-    tab.page.wait_for_selector('.map[data-ready="true"]', timeout=30000)
+    tab.page.wait_for_selector('.feature_map[data-ready="true"]', timeout=30000)
     tab.rest()
     box = tab.page.locator(".stage").bounding_box()
     corner = np.array([box["x"], box["y"]])

@@ -186,9 +186,9 @@ def test_one_exit_fills_the_page(tab: Tab, exits) -> None:
 
 def test_a_lasso_opens(tab: Tab) -> None:
     open_page(tab, "&chart=map")
-    tab.page.wait_for_selector(".map canvas", timeout=30000)
+    tab.page.wait_for_selector(".feature_map canvas", timeout=30000)
     tab.page.wait_for_timeout(1000)
-    canvas = tab.page.locator(".map canvas").first.bounding_box()
+    canvas = tab.page.locator(".feature_map canvas").first.bounding_box()
     assert canvas
     middle = canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2
     tab.page.mouse.move(middle[0] - 80, middle[1] - 60)
