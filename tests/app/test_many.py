@@ -45,7 +45,7 @@ def test_stopping_keeps_what_is_done_and_going_on_ends_the_same(loaded) -> None:
 
 
 def test_a_run_that_was_overtaken_adds_nothing(loaded) -> None:
-    """Streamlit starts the next run while the last one is between two steps: what the next one counts must hold still."""
+    """Streamlit starts the next run while the last one is between two steps: what that one counts must hold still."""
     network, card = loaded
     job = make(300)
     with ThreadPoolExecutor(1) as last:
