@@ -123,7 +123,10 @@ def _parser() -> argparse.ArgumentParser:
     harder = command("corruptions", "record answers to test images made harder: noise, blur, ...", _corruptions)
     harder.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
     harder.add_argument("--examples", type=_count, default=2000, metavar="N", help="the first N test images (2000)")
-    for added in (trace, chart, harder):
+    features = command("features", "what exits can be refitted from: pooled features of training images", _features)
+    features.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
+    features.add_argument("--examples", type=_count, default=10_000, metavar="N", help="that many images (10000)")
+    for added in (trace, chart, harder, features):
         takes_images(added)
 
     bring = command("import-reference", "a network trained with the EENets paper's code", _import_reference)
@@ -337,6 +340,37 @@ def _map(arguments: argparse.Namespace) -> Result:
         "neighbours": found.neighbours.shape[2],
         "explained_variance": found.explained.sum(axis=1).tolist(),
         "bytes": map_path(folder).stat().st_size,
+    }
+
+
+def _features(arguments: argparse.Namespace) -> Result:
+    folder = checkpoint_folder(arguments.name, arguments.checkpoints)
+    if load_card(arguments.name, arguments.checkpoints).is_plain:
+        raise UserError(f"expected a network with early exits, got {arguments.name}, which has none: name another one")
+
+    from core.exit_features import PooledFeatures, chosen_rows, features_path
+    from core.network.devices import pick_device
+    from core.network.features import exit_features
+
+    device = pick_device(arguments.device)
+    network, card = load_network(arguments.name, device.name, arguments.checkpoints)
+    examples = _images(arguments, card, "training")
+    rows = chosen_rows(len(examples), arguments.examples)
+
+    def report(done: int) -> None:
+        _say(f"\rtraining: {done} of {len(rows)}", end="\n" if done == len(rows) else "")
+
+    found = exit_features(network, examples.images[rows], card.preprocessing, arguments.batch_size, report)
+    labels, ids = examples.labels[rows], examples.ids[rows]
+    made = PooledFeatures.from_arrays(*found, labels, ids, checkpoint_hash(folder), "training")
+    made.save(features_path(folder))
+    return {
+        "checkpoint": arguments.name,
+        "device": device.label,
+        "split": made.split,
+        "n": made.n,
+        "channels": [values.shape[1] for values in made.pooled],
+        "bytes": features_path(folder).stat().st_size,
     }
 
 
