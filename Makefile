@@ -6,8 +6,10 @@ BIN := .venv/bin
 run: .venv/run
 	$(BIN)/streamlit run streamlit_app.py
 
+# browsers want the whole machine to themselves; the rest runs side by side, one thread each
 test: .venv/dev lint
-	$(BIN)/python -m pytest
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4 --dist loadfile --ignore tests/browser
+	$(BIN)/python -m pytest tests/browser
 
 lint: .venv/dev
 	$(BIN)/ruff check .

@@ -291,7 +291,7 @@ def _laboratory(browser: Any, address: str) -> dict[str, int]:
 def _photograph(row: int) -> bytes:
     """A test image as large as a photograph, as JPEG."""
     buffer = io.BytesIO()
-    image = to_image(load_embedded(NAME.split("/")[0])[row])
+    image = to_image(load_embedded(NAME.split("/", maxsplit=1)[0])[row])
     image.resize(PHOTO).save(buffer, "JPEG", quality=90)
     return buffer.getvalue()
 
