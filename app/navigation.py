@@ -11,6 +11,9 @@ _PAGES = (
     ("explore.py", "Explore", ":material/tune:", "explore", "Move thresholds, watch accuracy and cost"),
     ("who_exits_where.py", "Who exits where", ":material/grid_view:", "who", "See which images leave where, and why"),
     ("try_image.py", "Try an image", ":material/add_photo_alternate:", "try", "Take an image through the network"),
+    ("cost_weight.py", "Cost weight", ":material/balance:", "cost", "What the cost weight buys; refit at any other"),
+    ("models.py", "Models", ":material/view_list:", "models", "Compare the trained networks, open their cards"),
+    ("train.py", "Train", ":material/model_training:", "train", "Train a network of your own and watch it learn"),
 )
 
 
