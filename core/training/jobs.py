@@ -143,6 +143,17 @@ def last_error(log: Path) -> str | None:
     return printable(lines[-1], 400) if broken and ":" in lines[-1] else None
 
 
+def tail(log: Path, most: int = _LOG_TAIL) -> str:
+    """The end of what a training printed, control characters left out; empty where there is nothing."""
+    try:
+        with log.open("rb") as file:
+            file.seek(max(0, log.stat().st_size - most))
+            lines = file.read().decode("utf-8", "replace").splitlines()
+    except OSError:
+        return ""
+    return "\n".join("".join(c for c in line if c.isprintable()) for line in lines[1 if len(lines) > 60 else 0 :])
+
+
 def flags(values: Mapping[str, Any], defaults: Mapping[str, Any] | None = None) -> list[str]:
     """A request as words of a command line.
 
