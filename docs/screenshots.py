@@ -13,6 +13,9 @@ PICTURES = {
     "explore-dark": "/?embed_options=dark_theme",
     "who-exits-where-light": "/who",
     "try-an-image-light": "/try",
+    "cost-weight-light": "/cost",
+    "models-light": "/models",
+    "train-light": "/train",
 }
 IDLE = '[data-testid="stApp"][data-test-script-state="notRunning"]'
 
