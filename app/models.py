@@ -1,6 +1,6 @@
 """What *Models* shows: which network's card, which networks side by side, through which filters; and its words."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import pandas as pd
@@ -210,23 +210,43 @@ def read_profiles(zoo: Zoo) -> dict[str, profiles.Known]:
     return known
 
 
+def clicked(
+    names: Sequence[str], picked: tuple[str, ...], selection: Mapping[str, Any]
+) -> tuple[tuple[str, ...], str | None]:
+    """What a click on the table means.
+
+    Args:
+        names: of the rows, in the order in which they were sent.
+        picked: the networks that were side by side before.
+        selection: rows that are ticked and the cell that is marked, as Streamlit tells them.
+
+    Returns:
+        The networks side by side now, those of other rows kept, and the one whose card is to be opened: the first
+        that is ticked, or where no tick changed that of the marked cell.
+    """
+    ticked = [names[row] for row in selection.get("rows", ()) if row < len(names)]
+    before = [name for name in picked if name in names]
+    if set(ticked) != set(before):
+        stay = [name for name in picked if name not in names or name in ticked]
+        now = (*stay, *(name for name in ticked if name not in stay))[:MOST_PICKED]
+        return now, now[0] if len(now) == 1 and not before else None
+    cells = selection.get("cells", ())
+    return picked, names[cells[0][0]] if cells and cells[0][0] < len(names) else None
+
+
 def table(rows: Sequence[Row], zoo: Zoo, budget: Budget, side_by_side: Sequence[str]) -> None:
     """The table; a click on a cell opens that card, ticks put networks side by side."""
     names = [row.name for row in rows]
     key = f"models_table_{abs(hash(tuple(names)))}"  # another choice of rows starts anew
 
     def take() -> None:
-        selection = st.session_state[key]["selection"]
-        ticked = tuple(names[row] for row in selection.get("rows", ()) if row < len(names))[:MOST_PICKED]
-        cells = selection.get("cells", ())
-        if ticked != tuple(name for name in names if name in st.session_state.get(_PICKED, ())):
+        ticked, opened = clicked(names, st.session_state.get(_PICKED, ()), st.session_state[key]["selection"])
+        if ticked != st.session_state.get(_PICKED, ()):
             _pick(ticked)
             if len(ticked) > 1:
                 show_panel("compare")
-            elif ticked:
-                choose(ticked[0], zoo)
-        elif cells and cells[0][0] < len(names):
-            choose(names[cells[0][0]], zoo)
+        if opened is not None:
+            choose(opened, zoo)
 
     ticks = [names.index(name) for name in side_by_side if name in names]
     st.dataframe(

@@ -109,7 +109,7 @@ class Anatomy {
         ? { x: x(part.to) - Math.max(wide, LEAST), width: Math.max(wide, LEAST), y: hang, height: deep, rx: Math.min(2 * k, wide / 3) }
         : { x: x(part.from), width: Math.max(wide - gap, 0.75), y: top, height: thick, rx: Math.min(3 * k, wide / 4) };
       const rect = element("rect", { ...shape, fill: this.ink[part.exit], class: "part" });
-      rect.part = part;
+      rect.told = part;
       if (part.hangs) svg.append(element("line", { class: "drop", stroke: this.ink[part.exit], x1: x(part.to) - 0.75, x2: x(part.to) - 0.75, y1: top + thick / 2, y2: hang }));
       svg.append(rect);
     }
@@ -136,7 +136,7 @@ class Anatomy {
         element("circle", { cx: at, cy: axis, r: radius, fill: this.ink[n] }),
         element("text", { class: "number", x: at, y: axis + 4.5 * k, "text-anchor": "middle", style: `--on:${this.on[n]}` }));
       disc.lastChild.textContent = n + 1;
-      disc.part = { stands: n };
+      disc.told = { stands: n };
       const label = write(at + (n === last ? 12 * k : 0), axis + (low ? 44 : 28) * k, "", n === last ? "end" : "middle");
       const share = element("tspan", { class: "strong" });
       share.textContent = (exit.executed / plainMacs).toFixed(2);
@@ -170,7 +170,7 @@ class Anatomy {
       return;
     }
     node.classList.add("picked");
-    const { part } = node;
+    const part = node.told;
     if (part.stands !== undefined) {
       const exit = exits[part.stands];
       this.detail.replaceChildren(bold(`Exit ${part.stands + 1}`), `: leaving here has cost ${macs(exit.executed)} MACs, ${percent(exit.executed / plainMacs)} of the network without exits; as in the paper ${macs(exit.paper)}, ${percent(exit.paper / plainMacs)}.`);
