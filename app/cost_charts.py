@@ -57,6 +57,14 @@ def curves(
     for line in sorted(lines, key=lambda line: line.refitted):
         shown = line.sweep.thin(_POINTS)
         wears = colour(line.cost_weight, largest, scheme)
+        if line.refitted:  # a clear strip, so that the dashes are seen on top of solid lines
+            figure.add_scatter(
+                x=shown.relative_cost,
+                y=100 * shown.accuracy,
+                mode="lines",
+                line={"color": tokens["page"], "width": 5},
+                hoverinfo="skip",
+            )
         figure.add_scatter(
             x=shown.relative_cost,
             y=100 * shown.accuracy,
@@ -93,6 +101,8 @@ def curves(
             yanchor="bottom" if line.refitted else "top",
             xshift=-7 if line.refitted else 7,
             yshift=3 if line.refitted else -3,
+            bgcolor=_faded(tokens["page"]),
+            borderpad=1,
             font={"size": size, "color": colour(line.cost_weight, largest, scheme)},
         )
     if plain is not None:
@@ -197,6 +207,11 @@ def against_lambda(lines: Sequence[Line], largest: float, scheme: str, present: 
         "tickfont": {"size": size},
     }
     figure.update_xaxes(**x_axis)
+    # room for the exits' names on both sides
+    span = max(ticks, default=1.0) - min(ticks, default=0.0)
+    refit_places = [place(line.cost_weight) for line in refitted]
+    low, high = min([*ticks, *refit_places]), max([*ticks, *refit_places])
+    figure.update_xaxes(range=[low - 0.13 * span - 0.25, high + 0.13 * span + 0.25])
     figure.update_xaxes(title={"text": "cost weight λ", "font": {"size": size}}, row=3, col=1)
     figure.update_yaxes(gridcolor=tokens["hairline"], zeroline=False, tickfont={"size": size}, nticks=4)
     titles = ("right, %", "mean cost, relative", "share leaving at each exit, %")
@@ -236,7 +251,13 @@ def _shares(figure: "go.Figure", trained: Sequence[Line], refitted: Sequence[Lin
                 marker={
                     "color": colours[n],
                     "line": {"width": 1, "color": page},
-                    "pattern": {"shape": pattern, "fgcolor": page, "size": 5, "solidity": 0.25},
+                    "pattern": {
+                        "shape": pattern,
+                        "fillmode": "overlay",
+                        "fgcolor": page,
+                        "size": 6,
+                        "solidity": 0.2,
+                    },
                 },
                 customdata=[line.words for line in group],
                 hovertemplate=f"%{{customdata}}<br>%{{y:.1f}} % leave at exit {n + 1}<extra></extra>",
@@ -258,6 +279,11 @@ def _shares(figure: "go.Figure", trained: Sequence[Line], refitted: Sequence[Lin
             base += share
 
 
+def _faded(colour_: str) -> str:
+    red, green, blue = (int(colour_[i : i + 2], 16) for i in (1, 3, 5))
+    return f"rgba({red},{green},{blue},0.75)"
+
+
 def _axis(tokens: dict[str, str], title: str, size: int) -> dict[str, Any]:
     return {
         "title": {"text": title, "font": {"size": size}},
@@ -270,7 +296,7 @@ def _axis(tokens: dict[str, str], title: str, size: int) -> dict[str, Any]:
 def _layout(present: bool) -> dict[str, Any]:
     return {
         "height": 640 if present else HEIGHT,
-        "margin": {"l": 10, "r": 14, "t": 24, "b": 10},
+        "margin": {"l": 10, "r": 14, "t": 18, "b": 10},
         "hovermode": "closest",
         "dragmode": False,
     }

@@ -1,7 +1,9 @@
 """Controls of *Cost weight*: which family, which rule and threshold, which refit, and the list of refits."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import replace
+from typing import Any
 
 import streamlit as st
 
@@ -13,6 +15,10 @@ from core.checkpoints import Card
 from core.errors import UserError
 from core.refit_recipe import REFIT_EXIT_TYPES, REFIT_LOSSES, RefitRecipe, read_cost_weight
 
+CSS = """
+.st-key-cost_refit button[data-variant="segmented_control"] { min-height: 2.5rem; }
+.st-key-cost_progress { margin: -0.6rem 0 -1.1rem; }
+"""
 INVITATION = (
     "Solid lines: trained networks. Move the slider to any λ: a dashed line appears, refitted on the frozen network in "
     "a second or two."
@@ -104,7 +110,7 @@ def pick_refit(ground: Ground, scene: Scene) -> None:
         try:
             wish(read_cost_weight(text))
         except UserError as error:
-            cost_weight.complain(f"Cost weight: {error}")
+            cost_weight.say_again([f"Cost weight: {error}"])
 
     def chosen() -> None:
         weight = shown.cost_weight
@@ -154,6 +160,13 @@ def pick_refit(ground: Ground, scene: Scene) -> None:
         )
 
 
+def follow(job: "refits.Job", recipe: RefitRecipe, bar: Any) -> None:
+    """Wait for a refit and show how far it is; what came of it is said on the next run."""
+    words = cost_weight.refit_words(recipe)
+    with suppress(UserError):
+        job.wait(lambda part, doing: bar.progress(part, text=plain_text(f"{words}: {doing}")))
+
+
 def show_refits(
     scene: Scene,
     found: Mapping[RefitRecipe, "refits.Refit | str"],
@@ -186,7 +199,7 @@ def show_refits(
             type="tertiary",
             help="Take it off the chart",
             on_click=_remove,
-            args=(scene, recipe),
+            args=(scene, recipe, ground, device),
         )
     if kept := st.session_state.pop(_KEPT, None):
         good, line = kept
@@ -240,7 +253,8 @@ def _keep_button(refit: "refits.Refit", number: int, device: str) -> None:
     )
 
 
-def _remove(scene: Scene, recipe: RefitRecipe) -> None:
+def _remove(scene: Scene, recipe: RefitRecipe, ground: Ground, device: str) -> None:
+    refits.forget(ground.base or ground.names[0], recipe, device)
     current = None if scene.current == recipe else scene.current
     kept = replace(scene, current=current, held=tuple(held for held in scene.held if held != recipe))
     cost_weight.set_scene(kept)

@@ -284,9 +284,9 @@ def problems() -> list[str]:
     return st.session_state.pop(_PROBLEMS, [])
 
 
-def complain(line: str) -> None:
-    """Say a line on the next run."""
-    st.session_state[_PROBLEMS] = [line]
+def say_again(lines: list[str]) -> None:
+    """Say these lines on the next run."""
+    st.session_state[_PROBLEMS] = lines
 
 
 def trained_lines(ground: Ground, cards: Mapping[str, Card], scene: Scene) -> list[Line]:
@@ -321,18 +321,20 @@ def sentence(lines: list[Line], current: Line | None) -> list[tuple[str, str | N
     """What lambda buys, in parts; numbers in the accent."""
     trained = [line for line in lines if not line.refitted]
 
-    def numbers(line: Line) -> Iterator[tuple[str, str | None]]:
+    def numbers(line: Line, computation: str = "") -> Iterator[tuple[str, str | None]]:
         yield f"{100 * line.point.accuracy:.1f}{THIN}%", "accent"
         yield " right for ", None
         yield f"{100 * line.point.relative_cost:.0f}{THIN}%", "accent"
-        yield " of the computation", None
+        if computation:
+            yield computation, None
 
     first, last = trained[0], trained[-1]
-    parts: list[tuple[str, str | None]] = [(f"At λ = {first.cost_weight:g} ", None), *numbers(first)]
+    parts: list[tuple[str, str | None]] = [(f"At λ = {first.cost_weight:g}, ", None)]
+    parts += numbers(first, " of the computation")
     if last is not first:
-        parts += [(f"; at λ = {last.cost_weight:g} ", None), *numbers(last)]
+        parts += [(f"; at λ = {last.cost_weight:g}, ", None), *numbers(last)]
     if current is not None:
-        what = f"refitted at λ = {current.cost_weight:g} " if "λ" in current.words else "refitted without λ "
+        what = f"refit at λ = {current.cost_weight:g}, " if "λ" in current.words else "refit without λ, "
         parts += [("; " + what, None), *numbers(current)]
     return parts
 

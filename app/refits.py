@@ -14,11 +14,10 @@ from typing import Any
 
 import numpy as np
 import streamlit as st
-from numpy.typing import NDArray
 
 from app import cache
 from core.checkpoints import Card, checkpoint_folder, checkpoint_hash, load_card
-from core.data.embedded import EmbeddedLabels, load_labels
+from core.data.embedded import load_labels
 from core.errors import UserError
 from core.exit_features import PooledFeatures, features_path, load_features
 from core.families import REFIT_METHOD
@@ -139,22 +138,23 @@ def start(name: str, recipe: RefitRecipe, device: str) -> Job:
     problem = can_refit(name)
     if problem is not None:
         raise UserError(problem)
-    key = (*_key(name), device, recipe)
-    job = _refit(*key, _basis(name, device))
-    if job.done and job.problem is not None:
-        # what went wrong may be mended by now: tried again the next time it is asked for
-        _refit.clear(*key)
-        _forget_failures(name, device)
-    return job
+    return _refit(*_key(name), device, recipe)
 
 
-def known(name: str, recipe: RefitRecipe, device: str) -> Refit | None:
-    """The refit if it is there already."""
-    try:
-        job = start(name, recipe, device)
-    except UserError:
-        return None
-    return job.result if job.done else None
+def forget(name: str, recipe: RefitRecipe, device: str) -> None:
+    """Drop a refit that failed, and what it failed for: asked for again, it is tried again."""
+    if can_refit(name) is not None:
+        return
+    root, _, weights, stamp, pixels = _key(name)
+    tested, softmax = _basis(name, device)
+    job = _refit(root, name, weights, stamp, pixels, device, recipe)
+    for part, drop in (
+        (job, lambda: _refit.clear(root, name, weights, stamp, pixels, device, recipe)),
+        (tested, lambda: _test_features.clear(root, name, weights, pixels, device)),
+        (softmax, lambda: _softmax.clear(root, name, weights, stamp)),
+    ):
+        if part.problem is not None:
+            drop()
 
 
 def _key(name: str) -> tuple[str, str, str, int, str]:
@@ -167,54 +167,36 @@ def _key(name: str) -> tuple[str, str, str, int, str]:
 def _basis(name: str, device: str) -> tuple[Job, Job]:
     """Test features and softmax branches of a checkpoint."""
     root, _, weights, stamp, pixels = _key(name)
-    card = load_card(name, cache.ROOT)
-    labels = load_labels(card.dataset, cache.ROOT)
-    images = cache.test_images(card.dataset)
-    softmax = _softmax(root, name, weights, stamp)
-    return _test_features(root, name, weights, pixels, device, card, labels, images), softmax
-
-
-def _forget_failures(name: str, device: str) -> None:
-    root, _, weights, stamp, pixels = _key(name)
-    tested, softmax = _basis(name, device)
-    if tested.done and tested.problem is not None:
-        _test_features.clear(root, name, weights, pixels, device)
-    if softmax.done and softmax.problem is not None:
-        _softmax.clear(root, name, weights, stamp)
+    return _test_features(root, name, weights, pixels, device), _softmax(root, name, weights, stamp)
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _test_features(
-    root: str,
-    name: str,
-    weights: str,
-    pixels: str,
-    device: str,
-    _card: Card,
-    _labels: EmbeddedLabels,
-    _images: NDArray[np.uint8],
-) -> Job:
+def _test_features(root: str, name: str, weights: str, pixels: str, device: str) -> Job:
+    card = load_card(name, Path(root))
+    labels = load_labels(card.dataset, Path(root)).labels
+    images = cache.test_images(card.dataset)
+
     def work(report: Report) -> tuple[PooledFeatures, Any]:
         report(0.0, _READING)
         from core.checkpoints import load_network
         from core.network.devices import pick_device
         from core.network.features import exit_features
 
-        shape = _card.preprocessing.input_shape
-        if _images.shape[1:] != shape:
+        shape = card.preprocessing.input_shape
+        if images.shape[1:] != shape:
             raise UserError(
-                f"expected test images of {shape} (channels, height, width), got {_images.shape[1:]}: "
+                f"expected test images of {shape} (channels, height, width), got {images.shape[1:]}: "
                 "embed the images the network was made for"
             )
-        network, card = load_network(name, pick_device(device).name, Path(root))
+        network, _ = load_network(name, pick_device(device).name, Path(root))
 
         def tell(done: int) -> None:
-            report(done / len(_images), _READING)
+            report(done / len(images), _READING)
             time.sleep(0)  # the page comes first
 
-        found = exit_features(network, _images, card.preprocessing, 200, tell)
-        ids = np.arange(len(_images))
-        return PooledFeatures.from_arrays(*found, _labels.labels, ids, weights, "test"), network.cpu()
+        found = exit_features(network, images, card.preprocessing, 200, tell)
+        ids = np.arange(len(images))
+        return PooledFeatures.from_arrays(*found, labels, ids, weights, "test"), network.cpu()
 
     return Job(work)
 
@@ -223,26 +205,19 @@ def _test_features(
 def _softmax(root: str, name: str, weights: str, stamp: int) -> Job:
     def work(report: Report) -> tuple[PooledFeatures, list[Any]]:
         training = load_features(name, Path(root))
-        from core.training.refit import fit_softmax
+        from core.training.refit import fit_softmax, warm_up
 
+        warm_up()
         return training, fit_softmax(training, report=lambda part: report(part, _SOFTMAX))
 
     return Job(work)
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _refit(
-    root: str,
-    name: str,
-    weights: str,
-    stamp: int,
-    pixels: str,
-    device: str,
-    recipe: RefitRecipe,
-    _basis: tuple[Job, Job],
-) -> Job:
+def _refit(root: str, name: str, weights: str, stamp: int, pixels: str, device: str, recipe: RefitRecipe) -> Job:
+    tested, softmax = _basis(name, device)
+
     def work(report: Report) -> Refit:
-        tested, softmax = _basis
         training, branches = softmax.wait(lambda part, words: report(0.2 * part, words))
         from core.training.refit import fit_confidences, refit_cost, refit_trace
 

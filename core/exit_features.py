@@ -90,7 +90,8 @@ class PooledFeatures:
         Raises:
             UserError: features too large for float16.
         """
-        columns = np.concatenate([*self.pooled, self.last_logits], axis=1).astype(np.float16)
+        with np.errstate(over="ignore"):
+            columns = np.concatenate([*self.pooled, self.last_logits], axis=1).astype(np.float16)
         if not np.isfinite(columns).all():
             raise UserError("expected features below 65,504, got larger ones, which float16 cannot hold: train again")
         meta = {

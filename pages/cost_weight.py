@@ -20,6 +20,7 @@ card = cards[ground.names[0]]
 present = state.presenting()
 device = state.current_device()
 
+st.html(f"<style>{cost_controls.CSS}</style>")
 if not present:
     with st.container(key="corner", horizontal=True, vertical_alignment="center", gap="small", width="content"):
         controls.pick_device(compact=True)
@@ -27,7 +28,8 @@ if not present:
     with st.container(key="controls", horizontal=True, vertical_alignment="bottom", gap="medium"):
         cost_controls.pick_ground(known, ground, cards)
         cost_controls.pick_rule(scene)
-for line in cost_weight.problems():
+said = cost_weight.problems()
+for line in said:
     st.warning(controls.plain_text(line), icon=":material/link_off:")
 
 try:
@@ -80,27 +82,18 @@ waiting = [recipe for recipe, job in jobs.items() if not job.done]
 for recipe, job in jobs.items():
     if job.done:
         found[recipe] = job.problem or job.result
-if waiting or not scene.wanted:
-    draw()
+draw()
 with progress:
     if not scene.wanted and problem is None and not present:
         st.caption(cost_controls.INVITATION)
-    place = st.empty()
-for recipe in waiting:
-    bar = place.progress(0.0, text=cost_weight.refit_words(recipe))
-    try:
-        found[recipe] = jobs[recipe].wait(
-            lambda part, words, recipe=recipe, bar=bar: bar.progress(
-                part, text=f"{cost_weight.refit_words(recipe)}: {words}"
-            )
-        )
-    except UserError as error:
-        found[recipe] = str(error)
-    place.empty()
-if scene.wanted:
-    draw()
-    if not present:
-        cost_controls.show_refits(scene, found, trained, ground, cards, device)
+    for recipe in waiting:
+        bar = st.progress(0.0, text=cost_weight.refit_words(recipe))
+        cost_controls.follow(jobs[recipe], recipe, bar)
+if waiting:
+    cost_weight.say_again(said)
+    st.rerun()  # everything is there now: drawn in one go
+if scene.wanted and not present:
+    cost_controls.show_refits(scene, found, trained, ground, cards, device)
 if present:
     controls.end_presentation()
 if problem is None:

@@ -226,6 +226,21 @@ def _fit_branches(
             report(min(1.0, (step + _STEPS_A_CALL) / steps))
 
 
+def warm_up() -> None:
+    """Has torch load what its optimizers load when first used, so that a refit does not wait for it."""
+    number = torch.zeros(1, requires_grad=True)
+    optimizer = torch.optim.LBFGS([number], max_iter=1)
+
+    def value() -> Tensor:
+        optimizer.zero_grad()
+        loss = ((number - 1) ** 2).sum()
+        loss.backward()
+        return loss
+
+    with torch.enable_grad():
+        optimizer.step(value)
+
+
 def refit_cost(card: Card, exit_type: str) -> CostTable:
     """What the network costs with exits of another type at the same places."""
     if exit_type == card.spec.exit_type:
