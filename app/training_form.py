@@ -255,11 +255,12 @@ def _pick_network(values: dict[str, Any]) -> None:
         values["exit_type"] = st.segmented_control(
             "Exit type",
             EXIT_TYPES,
-            default="pool",
+            default="plain" if values["model"] == "eenet8" else "pool",
             required=True,
-            key="train_exit_type",
+            key=f"train_exit_type_{'narrow' if values['model'] == 'eenet8' else 'wide'}",
             persist_state="session",
-            help="plain: flatten, linear. pool: average over space, linear. bnpool: BatchNorm, average, linear",
+            help="plain: flatten, linear: best where there are few channels. pool: average over space, linear. "
+            "bnpool: BatchNorm, average, linear",
         )
     with second:
         values["resolution"] = st.checkbox(

@@ -36,7 +36,7 @@ def make_pictures(folder: Path, count: int = 30) -> Path:
     return folder
 
 
-def words(pictures: Path, root: Path) -> list[str]:
+def words(pictures: Path, root: Path, loss: str) -> list[str]:
     """The command line of a training of a few seconds, confidences, traces and the move to checkpoints included."""
     return [
         f"--dataset={pictures}",
@@ -47,16 +47,19 @@ def words(pictures: Path, root: Path) -> list[str]:
         "--batch-size=16",
         "--learning-rate=0.05",
         "--device=cpu",
+        f"--loss={loss}",
         f"--checkpoints={root / 'checkpoints'}",
         f"--out={root / 'runs' / NAME}",
         f"--keep-as={NAME}",
     ]
 
 
-def train(pictures: Path, root: Path, before: Callable[[], None] = lambda: None, seconds: float | None = None) -> int:
+def train(line: list[str], root: Path, before: Callable[[], None] = lambda: None, seconds: float | None = None) -> int:
     """Trains in a child process, as the command line does.
 
     Args:
+        line: its words.
+        root: below which it writes.
         before: called in the child first.
         seconds: after which the child is killed; None: it may end.
 
@@ -70,7 +73,7 @@ def train(pictures: Path, root: Path, before: Callable[[], None] = lambda: None,
             os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
             os.dup2(os.open(root / "errors.txt", os.O_WRONLY | os.O_CREAT | os.O_APPEND), 2)
             before()
-            command.run(command.parse(words(pictures, root)))
+            command.run(command.parse(line))
             code = 0
         except UserError as error:
             print(f"error: {error}", file=sys.stderr, flush=True)
@@ -118,7 +121,7 @@ def outcome(root: Path) -> tuple[bytes, list[tuple[float, ...]], list[str]]:
     return (folder / WEIGHTS_FILE).read_bytes(), [(line["epoch"], line["loss"]) for line in lines], named
 
 
-def trial(moments: int, seed: int = 0) -> dict[str, Any]:
+def trial(moments: int, seed: int = 0, loss: str = "cumulative") -> dict[str, Any]:
     """Kills `moments` trainings at random times and as many at random file operations, and lets each go on.
 
     Must run in a process that has computed nothing with torch so far, for it forks.
@@ -134,23 +137,21 @@ def trial(moments: int, seed: int = 0) -> dict[str, Any]:
         whole = place / "whole"
         whole.mkdir()
         count, told = count_events(whole)
-        if train(pictures, whole, count):
-            raise RuntimeError((whole / "errors.txt").read_text())
-        timed = place / "timed"
-        timed.mkdir()
         began = time.monotonic()
-        train(pictures, timed)
+        if train(words(pictures, whole, loss), whole, count):
+            raise RuntimeError((whole / "errors.txt").read_text())
         length = time.monotonic() - began
         events, wanted = told.stat().st_size, outcome(whole)
         results = []
         for number in range(2 * moments):
             root = place / f"run-{number}"
             root.mkdir()
+            line = words(pictures, root, loss)
             if number < moments:
-                code = train(pictures, root, seconds=chance.uniform(0, length))
+                code = train(line, root, seconds=chance.uniform(0, length))
             else:
-                code = train(pictures, root, die_at(chance.randrange(events), root))
-            again = train(pictures, root) if code else 0
+                code = train(line, root, die_at(chance.randrange(events), root))
+            again = train(line, root) if code else 0
             same = again == 0 and outcome(root) == wanted
             results.append((code == -signal.SIGKILL, same))
             if not same:

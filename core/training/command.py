@@ -174,7 +174,7 @@ def run(arguments: argparse.Namespace) -> dict[str, Any]:
     check_network(recipe, checkpoints)
     if target is not None:
         _own_test_images(arguments)
-    with _termination_as_interrupt(), _one_line_where_full(out), hold(out):
+    with _termination_as_interrupt(), one_line_where_full(out), hold(out):
         begin(out, to_request(vars(arguments)))
         watch = Watch(out, recipe, len(training))
         try:
@@ -272,7 +272,7 @@ def _termination_as_interrupt() -> Iterator[None]:
 
 
 @contextmanager
-def _one_line_where_full(out: Path) -> Iterator[None]:
+def one_line_where_full(out: Path) -> Iterator[None]:
     """One line where something cannot be written; whatever was whole before still is."""
     from safetensors import SafetensorError
 

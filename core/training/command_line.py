@@ -3,7 +3,7 @@
 import argparse
 import shlex
 from collections.abc import Mapping
-from dataclasses import dataclass, fields, replace
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any
 
 from core.checkpoints import Card
@@ -18,6 +18,7 @@ NAMED_DATASETS = ("mnist", "cifar10", "svhn", "tiny-imagenet")
 # field of the network -> its flag's name in the parser, where they differ
 _NETWORK_FLAGS = {"num_early_exits": "exits"}
 _ALWAYS = ("model", "exits")
+_HUGE = 10**12
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,25 @@ def recipe_of(card: Card) -> Recipe:
     """
     values = {name: value for name, value in card.recipe.items() if name not in OUTCOMES}
     try:
-        return Recipe.from_json(values)
-    except (AttributeError, KeyError, TypeError, ValueError, UserError):
-        raise UserError(
-            "expected a recipe as `core train` writes it, got another one: how it was trained is only told below"
-        ) from None
+        recipe = Recipe.from_json(values)
+    except (AttributeError, KeyError, OverflowError, TypeError, ValueError, UserError):
+        recipe = None
+    if recipe is None or not all(_is_alike(getattr(recipe, field.name), field.default) for field in fields(recipe)):
+        raise UserError("expected a recipe as `core train` writes it, got another one: take it as the card tells it")
+    return recipe
+
+
+def _is_alike(value: Any, default: Any) -> bool:
+    """Whether a field's value is of the kind of its default, and a number where that is one."""
+    if isinstance(default, bool) or isinstance(value, bool):
+        return isinstance(value, bool) and isinstance(default, bool)
+    if isinstance(default, int):
+        return isinstance(value, int) and abs(value) < _HUGE
+    if isinstance(default, float):
+        return isinstance(value, (int, float)) and abs(value) < _HUGE  # false for NaN
+    if default is None:
+        return value is None or isinstance(value, str)
+    return default is MISSING or isinstance(value, type(default))
 
 
 def command_line(recipe: Recipe, out: str) -> CommandLine:

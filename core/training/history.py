@@ -1,7 +1,6 @@
 """The epochs of a training, read back from its folder. Needs no torch."""
 
 import json
-import math
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +8,7 @@ from core.checkpoints import HISTORY_FILE
 from core.errors import UserError
 
 LARGEST = 16 * 2**20  # bytes
+_HUGE = 10**12
 _NUMBERS = ("loss", "mean_cost", "seconds")
 _LISTS = ("training_accuracy", "exit_shares")  # one number for each exit
 
@@ -51,8 +51,8 @@ def _fits(line: dict[str, Any], num_exits: int) -> bool:
 
 
 def _whole(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value < _HUGE
 
 
 def _finite(value: Any) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < _HUGE  # false for NaN
