@@ -32,7 +32,7 @@ def download(name: str) -> None:
 def upload() -> None:
     """A zip that somebody brings, checked before it becomes a network among the others."""
     with st.expander("Add a network from a zip", icon=":material/upload:"):
-        st.file_uploader(
+        file = st.file_uploader(
             "A zip made here or elsewhere by Download",
             type=["zip"],
             key=_UPLOAD,
@@ -41,6 +41,8 @@ def upload() -> None:
             help="One folder DATASET/MODEL/ with card.json and model.safetensors; traces and history come along. "
             "No pickle is read.",
         )
+        if file is None:
+            st.session_state.pop("models_upload_line", None)
         kind, line = st.session_state.get("models_upload_line", ("", ""))
         if kind == "added":
             st.success(controls.plain_text(line), icon=":material/check:")

@@ -1,7 +1,7 @@
 """One network's card: its numbers, recipe and provenance in words, ready for the page."""
 
 import html
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
@@ -172,7 +172,7 @@ def recipe_facts(recipe: Recipe, outcome: Mapping[str, Any]) -> list[tuple[str, 
         value = getattr(recipe, field.name)
         if field.name not in _TOLD and value != field.default:
             pairs.append((field.name.replace("_", " ").capitalize(), str(value)))
-    if isinstance(seconds, (int, float)):
+    if isinstance(seconds, (int, float)) and 0 <= seconds < 1e9:
         pairs.append(("Took", duration(seconds)))
     return pairs
 
@@ -193,12 +193,15 @@ def loose_recipe(recipe: Mapping[str, Any]) -> list[tuple[str, str]]:
     ]
 
 
-def provenance(name: str, card: Card, known: Known, weights: str, files: Sequence[str]) -> list[tuple[str, str]]:
+def provenance(
+    name: str, card: Card, known: Known, weights: str, files: Sequence[str], there: Collection[str]
+) -> list[tuple[str, str]]:
     """Where a network comes from and what is kept of it.
 
     Args:
         weights: SHA-256 of its weights, in hex.
         files: names of the files in its folder.
+        there: names of all networks that can be opened.
     """
     channels, height, width = card.spec.input_shape
     classes = ", ".join(card.class_names[:10]) + (f" … ({len(card.class_names)})" if len(card.class_names) > 10 else "")
@@ -217,7 +220,7 @@ def provenance(name: str, card: Card, known: Known, weights: str, files: Sequenc
         ("Classes", classes),
         ("Recorded answers", " and ".join(traces) if traces else f"none: run python -m core trace {name}"),
         ("Also kept", ", ".join(kept) if kept else "nothing else"),
-        ("Without exits, trained alike", _counterpart(card)),
+        ("Without exits, trained alike", _counterpart(card, there)),
         ("MACs counted with", METHOD),
     ]
     if known.size is not None:
@@ -227,7 +230,9 @@ def provenance(name: str, card: Card, known: Known, weights: str, files: Sequenc
     return pairs
 
 
-def _counterpart(card: Card) -> str:
+def _counterpart(card: Card, there: Collection[str]) -> str:
     if card.is_plain:
         return "this is one"
-    return card.plain_counterpart or "none"
+    if card.plain_counterpart is None:
+        return "none"
+    return card.plain_counterpart + ("" if card.plain_counterpart in there else ", not trained yet")

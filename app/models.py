@@ -225,11 +225,10 @@ def clicked(
         that is ticked, or where no tick changed that of the marked cell.
     """
     ticked = [names[row] for row in selection.get("rows", ()) if row < len(names)]
-    before = [name for name in picked if name in names]
-    if set(ticked) != set(before):
-        stay = [name for name in picked if name not in names or name in ticked]
-        now = (*stay, *(name for name in ticked if name not in stay))[:MOST_PICKED]
-        return now, now[0] if len(now) == 1 and not before else None
+    stay = [name for name in picked if name not in names or name in ticked]
+    now = (*stay, *(name for name in ticked if name not in stay))[:MOST_PICKED]
+    if now != picked:
+        return now, now[0] if len(now) == 1 and not picked else None
     cells = selection.get("cells", ())
     return picked, names[cells[0][0]] if cells and cells[0][0] < len(names) else None
 

@@ -193,7 +193,7 @@ def _word(recipe: Mapping[str, Any], name: str) -> str:
 
 def _number(recipe: Mapping[str, Any], name: str) -> float | None:
     value = recipe.get(name)
-    plain = isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
+    plain = isinstance(value, (int, float)) and not isinstance(value, bool) and abs(value) < 1e12  # false for NaN
     return value if plain else None
 
 

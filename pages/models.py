@@ -83,7 +83,7 @@ def show_card() -> None:
         try:
             weights = cache.weights_hash(name)
             files = sorted(path.name for path in (cache.ROOT / name).iterdir())
-            st.html(model_card.facts(model_card.provenance(name, card, of_it, weights, files), present))
+            st.html(model_card.facts(model_card.provenance(name, card, of_it, weights, files, zoo.cards), present))
         except (OSError, UserError) as error:
             st.caption(controls.plain_text(f"Its files cannot be read any more: {error}"))
     if recipe is not None:
@@ -103,7 +103,7 @@ def show_history(recipe) -> None:
     except UserError as error:
         st.caption(controls.plain_text(str(error)))
         return
-    if not epochs:
+    if not history.panels_of(epochs, card.num_exits):
         st.caption("No training history lies in its folder.")
         return
     resolution = recipe.resolution if recipe else ()
@@ -120,7 +120,10 @@ def show_history(recipe) -> None:
 if rows and not present:
     models.table(rows, zoo, budget, picked)
     with st.container(horizontal=True, vertical_alignment="center", gap="medium"):
-        st.caption("Click a row to open its card; tick some at the left to see them side by side.", width="stretch")
+        st.caption(
+            f"Click a row to open its card; tick up to {models.MOST_PICKED} at the left to see them side by side.",
+            width="stretch",
+        )
         st.download_button(
             "Table as CSV", data=lambda: as_csv(rows, budget), file_name="models.csv", mime="text/csv",
             icon=":material/download:", type="tertiary", on_click="ignore", key="models_csv",

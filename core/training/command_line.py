@@ -46,9 +46,10 @@ def recipe_of(card: Card) -> Recipe:
     values = {name: value for name, value in card.recipe.items() if name not in OUTCOMES}
     try:
         recipe = Recipe.from_json(values)
+        alike = all(_is_alike(getattr(recipe, field.name), field.default) for field in fields(recipe))
     except (AttributeError, KeyError, OverflowError, TypeError, ValueError, UserError):
-        recipe = None
-    if recipe is None or not all(_is_alike(getattr(recipe, field.name), field.default) for field in fields(recipe)):
+        alike = False
+    if not alike or not isinstance(recipe.dataset, str):
         raise UserError("expected a recipe as `core train` writes it, got another one: take it as the card tells it")
     return recipe
 

@@ -209,3 +209,5 @@ def test_no_more_than_fit_side_by_side():
     names = [str(n) for n in range(10)]
     now, _ = models.clicked(names, (), {"rows": list(range(10))})
     assert len(now) == models.MOST_PICKED
+    # a tick too many changes nothing, and rows can still be opened
+    assert models.clicked(names, now, {"rows": list(range(7)), "cells": [(9, "best")]}) == (now, "9")

@@ -140,13 +140,23 @@ def test_a_broken_history_is_one_line(root):
     assert not at.exception and "history.jsonl" in captions(at).replace("\\", "")
 
 
-def test_a_strange_recipe_is_told_as_it_is(root):
+@pytest.mark.parametrize(
+    "recipe",
+    [
+        {"source": "somewhere <b>else</b>", "epochs": None},
+        {"source": "somewhere <b>else</b>", "seed": 10**400, "training_seconds": "long", "parent": ["x"], "loss": 3},
+    ],
+)
+def test_a_strange_recipe_is_told_as_it_is(root, recipe):
     card = json.loads((root / EENET8 / "card.json").read_text())
-    card["recipe"] = {"source": "somewhere <b>else</b>", "epochs": None}
+    card["recipe"] = recipe
     (root / EENET8 / "card.json").write_text(json.dumps(card))
     at = open_page(model=EENET8)
     assert not at.exception and not at.code
     assert "somewhere &lt;b&gt;else" in pages_html(at)
+    at.query_params["show"] = "compare"
+    at.query_params["compare"] = EENET8
+    assert not at.run().exception
 
 
 def test_broken_folders_are_named_with_their_reason(root):

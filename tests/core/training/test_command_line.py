@@ -55,7 +55,16 @@ def test_what_no_flag_can_say_is_listed():
 def test_shipped_cards_have_recipes_and_strange_ones_a_line():
     card = load_card("mnist/eenet8", CHECKPOINTS)
     assert recipe_of(card).network == card.spec
-    for strange in ({}, {"source": "elsewhere"}, {"dataset": "mnist", "network": 3}, dict(card.recipe) | {"x": 1}):
+    changed = (
+        {"x": 1},
+        {"seed": None},
+        {"weight_decay": "low"},
+        {"epochs": 10**400},
+        {"parent": 3},
+        {"loss": ["fused"]},
+    )
+    others = ({}, {"source": "elsewhere"}, {"dataset": "mnist", "network": 3}, *(card.recipe | c for c in changed))
+    for strange in others:
         with pytest.raises(UserError, match="expected a recipe as `core train` writes it"):
             recipe_of(replace(card, recipe=strange))
 

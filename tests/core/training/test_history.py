@@ -35,6 +35,8 @@ def test_epochs_come_in_their_order(tmp_path):
         "{}",
         GOOD.replace('"epoch": 1', '"epoch": "1"'),
         GOOD.replace("2.5", "NaN"),
+        GOOD.replace("2.5", "9" * 400),
+        GOOD.replace('"epoch": 1', '"epoch": ' + "9" * 400),
         GOOD.replace("2.5", '"low"'),
         GOOD.replace("[0.1, 0.2]", "[0.1]"),
         GOOD.replace("[0.1, 0.2]", "0.1"),
