@@ -62,6 +62,7 @@ def test_shipped_cards_have_recipes_and_strange_ones_a_line():
         {"epochs": 10**400},
         {"parent": 3},
         {"loss": ["fused"]},
+        {"dataset": 3},
     )
     others = ({}, {"source": "elsewhere"}, {"dataset": "mnist", "network": 3}, *(card.recipe | c for c in changed))
     for strange in others:
