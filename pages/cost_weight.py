@@ -67,7 +67,7 @@ def draw() -> None:
         parts = cost_weight.sentence(trained, refitted.get(scene.current) if scene.current else None)
         n = trained[0].sweep.n
         journey.show_sentence(parts, cost_weight.below(ground, cards, scene, n), card.num_exits, present)
-    against = None if plain is None else (plain.title, plain.accuracy)
+    against = None if plain is None else (plain.name, plain.accuracy)
     chart.plotly_chart(cost_charts.curves(lines, largest, against, scheme, present), config=cost_charts.CONFIG)
     small.plotly_chart(cost_charts.against_lambda(lines, largest, scheme, present), config=cost_charts.CONFIG)
 
