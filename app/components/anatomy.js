@@ -115,7 +115,9 @@ class Anatomy {
     }
     svg.append(element("line", { class: "axis", x1: start, x2: end, y1: axis, y2: axis }));
     if (paperRow) svg.append(element("line", { class: "axis", x1: start, x2: end, y1: paper, y2: paper }));
-    svg.append(element("line", { class: "whole", x1: x(plainMacs), x2: x(plainMacs), y1: top - 6 * k, y2: paperRow ? paper + 8 * k : axis + 8 * k }));
+    const whole = (y1, y2) => svg.append(element("line", { class: "whole", x1: x(plainMacs), x2: x(plainMacs), y1, y2 }));
+    whole(top - 6 * k, axis + 6 * k);
+    if (paperRow) whole(axis + 36 * k, paper + 8 * k); // the words below the disc stand between
     let before = -Infinity, low = false, paperBefore = -Infinity, paperLow = false;
     exits.forEach((exit, n) => {
       const at = x(exit.executed), there = x(exit.paper);
@@ -126,7 +128,8 @@ class Anatomy {
       paperLow = there - paperBefore < 34 * k && !paperLow;
       paperBefore = there;
       if (paperRow) {
-        svg.append(element("line", { class: "shift", stroke: this.ink[n], x1: at, x2: there, y1: axis, y2: paper }));
+        const clear = (low ? 50 : 36) * k; // below the words
+        svg.append(element("line", { class: "shift", stroke: this.ink[n], x1: at + ((there - at) * clear) / (paper - axis), x2: there, y1: axis + clear, y2: paper }));
         svg.append(element("circle", { cx: there, cy: paper, r: 4.5 * k, fill: this.ink[n], stroke: "var(--page)", "stroke-width": 1.5 }));
         const words = write(there, paper + (paperLow ? 32 : 18) * k, (exit.paper / plainMacs).toFixed(2));
         if (there > end - 16 * k) words.setAttribute("text-anchor", "middle");
