@@ -50,6 +50,11 @@ def save_state(
         partial.replace(folder / STATE_FILE)
     finally:
         partial.unlink(missing_ok=True)  # of a disk that is full, give back what there is
+    write_history(folder, progress)
+
+
+def write_history(folder: Path, progress: Progress) -> None:
+    """Writes the history as the state has it; a kill between the two files leaves it one epoch behind."""
     write_text(folder / HISTORY_FILE, "".join(json.dumps(line) + "\n" for line in progress.history))
 
 

@@ -31,7 +31,7 @@ from core.training.losses import (
 )
 from core.training.muon import Muon
 from core.training.recipe import Recipe, check_parent
-from core.training.state import Progress, load_state, save_state
+from core.training.state import Progress, load_state, save_state, write_history
 
 SURE = 0.9
 
@@ -223,6 +223,8 @@ def train_network(
     optimizer = make_optimizer(network, recipe)
     out.mkdir(parents=True, exist_ok=True)
     progress = load_state(out, network, optimizer, recipe.to_json())
+    if progress.epoch:
+        write_history(out, progress)
     images, labels = torch.from_numpy(data.images), torch.from_numpy(data.labels)
     normalise = preprocessing_of(data).normalise
     precision = fast_precision(device)

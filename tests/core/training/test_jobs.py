@@ -354,3 +354,18 @@ def test_shares_of_a_training_whose_confidences_wait_follow_the_probability():
     assert np.allclose(line["exit_shares"], [1 / 3, 1 / 3, 1 / 3], atol=1e-4)
     assert line["mean_cost"] == pytest.approx((0.25 + 0.5 + 1) / 3, abs=1e-4)
     assert line["leave_when"] == "probability >= 0.9"
+
+
+def test_a_kill_between_state_and_history_loses_no_line(training, tmp_path, monkeypatch):
+    recipe, data = training
+
+    def die(folder, progress):
+        if progress.epoch == 3:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(state, "write_history", die)
+    with pytest.raises(KeyboardInterrupt):
+        train_network(recipe, data, tmp_path, torch.device("cpu"))
+    monkeypatch.undo()
+    train_network(recipe, data, tmp_path, torch.device("cpu"))
+    assert [line["epoch"] for line in jobs.read_history(tmp_path / "history.jsonl")] == [1, 2, 3]
