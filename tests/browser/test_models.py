@@ -15,8 +15,8 @@ HEAD, ROW, TICKS = 38, 35, 17  # pixels: the table's head, a row, half the colum
 @pytest.fixture
 def page(tab: Tab) -> Tab:
     tab.page.goto(tab.server + "/models?model=mnist/eenet8&zoo_data=MNIST")
-    tab.page.wait_for_selector('.anatomy[data-ready="true"]', timeout=30000)
-    tab.page.wait_for_selector(READY, timeout=30000)
+    tab.page.wait_for_selector('.anatomy[data-ready="true"]', timeout=60000)
+    tab.page.wait_for_selector(READY, timeout=60000)
     tab.page.wait_for_timeout(600)
     return tab
 
@@ -38,7 +38,7 @@ def test_rows_open_cards_and_ticks_put_networks_side_by_side(page: Tab) -> None:
     assert f"model={names[second].replace('/', '%2F')}" in page.page.url
     for row in (0, 1):
         click(page, row, TICKS)
-    page.page.wait_for_selector(".js-plotly-plot", timeout=20000)
+    page.page.wait_for_selector(".js-plotly-plot", timeout=60000)
     assert f"compare={names[0]},{names[1]}".replace("/", "%2F").replace(",", "%2C") in page.page.url
     assert "show=compare" in page.page.url
     assert page.page.locator(".anatomy").count() == 0
