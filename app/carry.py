@@ -9,7 +9,7 @@ from core.errors import UserError
 from core.suitcase import pack, unpack, zip_name
 
 _UPLOAD = "models_upload"
-_LARGEST = 200  # MB
+_LARGEST = 64  # MB, as .streamlit/config.toml allows
 
 
 def download(name: str) -> None:
