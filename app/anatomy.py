@@ -1,22 +1,14 @@
 """A network's blocks and exits drawn to their true cost."""
 
 import json
-from pathlib import Path
 from typing import Any
 
-import streamlit as st
-
 from app import theme
+from app.component import component
 from app.journey import blocks_of
 from core.checkpoints import Card
 
-_FILES = Path(__file__).resolve().parent / "components"
-_mount = st.components.v2.component(
-    "eenet_anatomy",
-    html=(_FILES / "anatomy.html").read_text(encoding="utf-8"),
-    css=(_FILES / "anatomy.css").read_text(encoding="utf-8"),
-    js=(_FILES / "anatomy.js").read_text(encoding="utf-8"),
-)
+_mount = component("anatomy")
 
 
 def payload(name: str, card: Card, accuracy: tuple[float, ...] | None, present: bool = False) -> dict[str, Any]:

@@ -1,6 +1,6 @@
 // A network drawn to cost: everything an image runs on its way to the end, in that order, as wide as its MACs.
-const SVG = "http://www.w3.org/2000/svg";
-const THIN = "\u202f";
+import { element, inkOn, isDark, THIN } from "./shared.js";
+
 const LEAST = 2.5; // pixels: an exit block thinner than this would not be seen
 const instances = new WeakMap();
 
@@ -16,18 +16,6 @@ export default function mount({ data, parentElement }) {
 
 const macs = (n) => (n >= 1e9 ? `${(n / 1e9).toFixed(2)}${THIN}G` : n >= 1e6 ? `${(n / 1e6).toFixed(n >= 1e7 ? 1 : 2)}${THIN}M` : n >= 1e3 ? `${(n / 1e3).toFixed(n >= 1e4 ? 0 : 1)}${THIN}k` : `${n}`);
 const percent = (share) => `${(100 * share).toFixed(share >= 0.0995 ? 0 : share >= 0.00095 ? 1 : 3)}${THIN}%`;
-
-function element(tag, attributes = {}, ...children) {
-  const node = document.createElementNS(SVG, tag);
-  for (const [name, value] of Object.entries(attributes)) node.setAttribute(name, value);
-  node.append(...children);
-  return node;
-}
-
-function luminance(hex) {
-  const [r, g, b] = [1, 3, 5].map((i) => parseInt(hex.slice(i, i + 2), 16) / 255).map((c) => (c <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4));
-  return 0.2126 * r + 0.7152 * g + 0.0722 * b;
-}
 
 class Anatomy {
   constructor(host) {
@@ -47,13 +35,11 @@ class Anatomy {
 
   show(data) {
     this.data = data;
-    const styles = getComputedStyle(this.host.host ?? this.host);
-    const background = styles.getPropertyValue("--st-background-color").trim();
-    const dark = /^#[0-9a-f]{6}$/i.test(background) && luminance(background) < 0.2;
+    const dark = isDark(this.host);
     const palette = data.palette[dark ? "dark" : "light"];
     this.root.classList.toggle("dark", dark);
     this.ink = palette.exits;
-    this.on = palette.exits.map((colour) => (luminance(colour) > 0.24 ? "#15181e" : "#ffffff"));
+    this.on = palette.exits.map(inkOn);
     this.width = null;
     this.layout();
     Object.assign(this.root.dataset, { ready: "true", model: data.name });
@@ -93,35 +79,35 @@ class Anatomy {
     const height = (paperRow ? paper + 34 * k : axis + 40 * k);
     const { list, spent } = this.parts();
     const x = (amount) => start + ((end - start) * amount) / Math.max(spent, plainMacs);
-    const svg = element("svg", { width, height, viewBox: `0 0 ${width} ${height}` });
+    const svg = element("svg:svg", { width, height, viewBox: `0 0 ${width} ${height}` });
     const write = (at, y, text, anchor = "middle", kind = "") => {
-      const node = element("text", { x: at, y, "text-anchor": anchor, class: kind });
+      const node = element("svg:text", { x: at, y, "text-anchor": anchor, class: kind });
       node.textContent = text;
       svg.append(node);
       return node;
     };
     this.titles(write, start, end, top - 11 * k, list);
-    svg.append(element("line", { class: "rail", x1: start, x2: x(spent), y1: top + thick / 2, y2: top + thick / 2 }));
+    svg.append(element("svg:line", { class: "rail", x1: start, x2: x(spent), y1: top + thick / 2, y2: top + thick / 2 }));
     for (const part of list) {
       const wide = x(part.to) - x(part.from);
       const gap = Math.min(2 * k, wide / 5);
       const shape = part.hangs
         ? { x: x(part.to) - Math.max(wide, LEAST), width: Math.max(wide, LEAST), y: hang, height: deep, rx: Math.min(2 * k, wide / 3) }
         : { x: x(part.from), width: Math.max(wide - gap, 0.75), y: top, height: thick, rx: Math.min(3 * k, wide / 4) };
-      const rect = element("rect", { ...shape, fill: this.ink[part.exit], class: "part" });
+      const rect = element("svg:rect", { ...shape, fill: this.ink[part.exit], class: "part" });
       rect.told = part;
-      if (part.hangs) svg.append(element("line", { class: "drop", stroke: this.ink[part.exit], x1: x(part.to) - 0.75, x2: x(part.to) - 0.75, y1: top + thick / 2, y2: hang }));
+      if (part.hangs) svg.append(element("svg:line", { class: "drop", stroke: this.ink[part.exit], x1: x(part.to) - 0.75, x2: x(part.to) - 0.75, y1: top + thick / 2, y2: hang }));
       svg.append(rect);
     }
-    svg.append(element("line", { class: "axis", x1: start, x2: end, y1: axis, y2: axis }));
-    if (paperRow) svg.append(element("line", { class: "axis", x1: start, x2: end, y1: paper, y2: paper }));
-    const whole = (y1, y2) => svg.append(element("line", { class: "whole", x1: x(plainMacs), x2: x(plainMacs), y1, y2 }));
+    svg.append(element("svg:line", { class: "axis", x1: start, x2: end, y1: axis, y2: axis }));
+    if (paperRow) svg.append(element("svg:line", { class: "axis", x1: start, x2: end, y1: paper, y2: paper }));
+    const whole = (y1, y2) => svg.append(element("svg:line", { class: "whole", x1: x(plainMacs), x2: x(plainMacs), y1, y2 }));
     whole(top - 6 * k, axis + 6 * k);
     if (paperRow) whole(axis + 36 * k, paper + 8 * k); // the words below the disc stand between
     let before = -Infinity, low = false, paperBefore = -Infinity, paperLow = false;
     exits.forEach((exit, n) => {
       const at = x(exit.executed), there = x(exit.paper);
-      svg.append(element("line", { class: "drop", stroke: this.ink[n], x1: at - 0.75, x2: at - 0.75, y1: n < last ? hang + deep : top + thick, y2: axis }));
+      svg.append(element("svg:line", { class: "drop", stroke: this.ink[n], x1: at - 0.75, x2: at - 0.75, y1: n < last ? hang + deep : top + thick, y2: axis }));
       // one below the other where two stand too close for their words
       low = at - before < 62 * k && !low;
       before = at;
@@ -129,19 +115,19 @@ class Anatomy {
       paperBefore = there;
       if (paperRow) {
         const clear = (low ? 50 : 36) * k; // below the words
-        svg.append(element("line", { class: "shift", stroke: this.ink[n], x1: at + ((there - at) * clear) / (paper - axis), x2: there, y1: axis + clear, y2: paper }));
-        svg.append(element("circle", { cx: there, cy: paper, r: 4.5 * k, fill: this.ink[n], stroke: "var(--page)", "stroke-width": 1.5 }));
+        svg.append(element("svg:line", { class: "shift", stroke: this.ink[n], x1: at + ((there - at) * clear) / (paper - axis), x2: there, y1: axis + clear, y2: paper }));
+        svg.append(element("svg:circle", { cx: there, cy: paper, r: 4.5 * k, fill: this.ink[n], stroke: "var(--page)", "stroke-width": 1.5 }));
         const words = write(there, paper + (paperLow ? 32 : 18) * k, (exit.paper / plainMacs).toFixed(2));
         if (there > end - 16 * k) words.setAttribute("text-anchor", "middle");
       }
-      const disc = element("g", { class: "part" },
-        element("circle", { cx: at, cy: axis, r: radius + 2, fill: "var(--page)" }),
-        element("circle", { cx: at, cy: axis, r: radius, fill: this.ink[n] }),
-        element("text", { class: "number", x: at, y: axis + 4.5 * k, "text-anchor": "middle", style: `--on:${this.on[n]}` }));
+      const disc = element("svg:g", { class: "part" },
+        element("svg:circle", { cx: at, cy: axis, r: radius + 2, fill: "var(--page)" }),
+        element("svg:circle", { cx: at, cy: axis, r: radius, fill: this.ink[n] }),
+        element("svg:text", { class: "number", x: at, y: axis + 4.5 * k, "text-anchor": "middle", style: `--on:${this.on[n]}` }));
       disc.lastChild.textContent = n + 1;
       disc.told = { stands: n };
       const label = write(at + (n === last ? 12 * k : 0), axis + (low ? 44 : 28) * k, "", n === last ? "end" : "middle");
-      const share = element("tspan", { class: "strong" });
+      const share = element("svg:tspan", { class: "strong" });
       share.textContent = (exit.executed / plainMacs).toFixed(2);
       label.append(share, accuracy ? ` · ${(100 * accuracy[n]).toFixed(1)}${THIN}%` : "");
       label.setAttribute("style", "paint-order:stroke;stroke:var(--page);stroke-width:4px");
@@ -155,7 +141,7 @@ class Anatomy {
     const extra = list.filter((part) => part.hangs).reduce((sum, part) => sum + part.macs, 0);
     const { plainMacs, blocks } = this.data;
     const left = write(start, y, "", "start");
-    const strong = element("tspan", { class: "strong" });
+    const strong = element("svg:tspan", { class: "strong" });
     strong.textContent = `${macs(plainMacs)} MACs`;
     left.append(strong, ` in ${blocks.length - 1} blocks and the last classifier`);
     if (extra) write(end, y, `all exit blocks together +${macs(extra)} MACs, ${percent(extra / plainMacs)}`, "end");
