@@ -197,8 +197,16 @@ def against_lambda(lines: Sequence[Line], largest: float, scheme: str, present: 
             row=row,
             col=1,
         )
+    for row, least in ((1, 2.0), (2, 0.1)):  # what is all but equal shall look so
+        values = [rows[row - 1][2](line) for line in lines]
+        middle, span = (max(values) + min(values)) / 2, max(values) - min(values)
+        figure.update_yaxes(range=[middle - max(least, 1.3 * span) / 2, middle + max(least, 1.3 * span) / 2], row=row)
     _shares(figure, trained, refitted, scheme, size)
-    ticks = {place(line.cost_weight): f"{line.cost_weight:g}" for line in (trained or refitted)}
+    ticks: dict[float, str] = {}
+    for line in [*trained, *refitted]:
+        where = place(line.cost_weight)
+        if not line.refitted or all(abs(where - other) > 0.3 for other in ticks):
+            ticks[where] = f"{line.cost_weight:g}"
     x_axis = {
         "tickvals": list(ticks),
         "ticktext": list(ticks.values()),
@@ -207,11 +215,10 @@ def against_lambda(lines: Sequence[Line], largest: float, scheme: str, present: 
         "tickfont": {"size": size},
     }
     figure.update_xaxes(**x_axis)
-    # room for the exits' names on both sides
-    span = max(ticks, default=1.0) - min(ticks, default=0.0)
-    refit_places = [place(line.cost_weight) for line in refitted]
-    low, high = min([*ticks, *refit_places]), max([*ticks, *refit_places])
-    figure.update_xaxes(range=[low - 0.13 * span - 0.25, high + 0.13 * span + 0.25])
+    everywhere = [place(line.cost_weight) for line in lines] or [0.0]
+    middle, span = (max(everywhere) + min(everywhere)) / 2, max(everywhere) - min(everywhere)
+    half = max(1.5, 0.63 * span + 0.25)  # room for the exits' names on both sides
+    figure.update_xaxes(range=[middle - half, middle + half])
     figure.update_xaxes(title={"text": "cost weight λ", "font": {"size": size}}, row=3, col=1)
     figure.update_yaxes(gridcolor=tokens["hairline"], zeroline=False, tickfont={"size": size}, nticks=4)
     titles = ("right, %", "mean cost, relative", "share leaving at each exit, %")
@@ -265,18 +272,30 @@ def _shares(figure: "go.Figure", trained: Sequence[Line], refitted: Sequence[Lin
                 col=1,
             )
     figure.update_yaxes(range=[0, 100], row=3, col=1)
-    first = (trained or refitted)[0]
-    last = (trained or refitted)[-1]
-    for line, anchor, sign in ((last, "left", 1), *(((first, "right", -1),) if first is not last else ())):
-        base = 0.0
-        for n, share in enumerate(line.point.exit_shares):
-            if share > 0.12:
-                figure.add_annotation(
-                    x=place(line.cost_weight) + sign * (0.8 if refitted else 0.62) * width, y=100 * (base + share / 2),
-                    text=f"exit {n + 1}", showarrow=False, xanchor=anchor, font={"size": size, "color": colours[n]},
-                    row=3, col=1,
-                )  # fmt: skip
-            base += share
+    ends = trained or refitted
+    last = place(ends[-1].cost_weight)
+    crowded = any(0 < where - last < width for where in beside)
+    _exit_names(figure, ends[-1], last + (1.05 if crowded else 0.62) * width, "left", colours, size)
+    if len(ends) > 1:
+        _exit_names(figure, ends[0], place(ends[0].cost_weight) - 0.62 * width, "right", colours, size)
+
+
+def _exit_names(figure: "go.Figure", line: Line, x: float, anchor: str, colours: Sequence[str], size: int) -> None:
+    """The exits' names beside a stacked bar, where their shares are tall enough."""
+    base = 0.0
+    for n, share in enumerate(line.point.exit_shares):
+        if share > 0.12:
+            figure.add_annotation(
+                x=x,
+                y=100 * (base + share / 2),
+                text=f"exit {n + 1}",
+                showarrow=False,
+                xanchor=anchor,
+                font={"size": size, "color": colours[n]},
+                row=3,
+                col=1,
+            )
+        base += share
 
 
 def _faded(colour_: str) -> str:

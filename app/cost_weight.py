@@ -23,7 +23,7 @@ STEPS = (
     0, 0.05, 0.1, 0.15, 0.2, 0.25, 0.3, 0.4, 0.5, 0.6, 0.7, 0.8, 0.9, 1, 1.2, 1.4, 1.6, 1.8, 2, 2.5, 3, 3.5, 4,
     5, 6, 7, 8, 10, 12, 16, 24, 32,
 )  # fmt: skip
-METHODS = {"end-to-end": "end to end", "alive": "softmax branches first", "two-stage": "in two stages"}
+METHODS = {"end-to-end": "end to end", "alive": "branch by branch", "two-stage": "in two stages"}
 LOSSES = {
     "cumulative": "The paper's: what the network says and spends from each exit on, at every exit (v2).",
     "fused": "The same, from the first exit on only (v1).",

@@ -7,6 +7,7 @@ the test images through the frozen network, the softmax branches (they do not kn
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from pathlib import Path
 from threading import Event, Thread
@@ -17,7 +18,7 @@ import streamlit as st
 
 from app import cache
 from core.checkpoints import Card, checkpoint_folder, checkpoint_hash, load_card
-from core.data.embedded import load_labels
+from core.data.embedded import LABELS_FILE, load_labels
 from core.errors import UserError
 from core.exit_features import PooledFeatures, features_path, load_features
 from core.families import REFIT_METHOD
@@ -122,7 +123,8 @@ def can_refit(name: str) -> str | None:
 def begin(name: str, device: str) -> None:
     """Start what a first refit would have to wait for; nothing where there is nothing to refit from."""
     if can_refit(name) is None:
-        _basis(name, device)
+        with suppress(UserError):  # whoever asks for a refit is told
+            _basis(name, device)
 
 
 def start(name: str, recipe: RefitRecipe, device: str) -> Job:
@@ -146,7 +148,10 @@ def forget(name: str, recipe: RefitRecipe, device: str) -> None:
     if can_refit(name) is not None:
         return
     root, _, weights, stamp, pixels = _key(name)
-    tested, softmax = _basis(name, device)
+    try:
+        tested, softmax = _basis(name, device)
+    except UserError:
+        return
     job = _refit(root, name, weights, stamp, pixels, device, recipe)
     for part, drop in (
         (job, lambda: _refit.clear(root, name, weights, stamp, pixels, device, recipe)),
@@ -157,11 +162,12 @@ def forget(name: str, recipe: RefitRecipe, device: str) -> None:
             drop()
 
 
-def _key(name: str) -> tuple[str, str, str, int, str]:
-    """What a refit depends on besides its recipe: root, network, weights, features and test images."""
+def _key(name: str) -> tuple[str, str, str, int, int]:
+    """What a refit depends on besides its recipe: root, network, weights, and when features and images were written."""
     folder, card = checkpoint_folder(name, cache.ROOT), load_card(name, cache.ROOT)
-    stamp = features_path(folder).stat().st_mtime_ns
-    return str(cache.ROOT), name, cache.weights_hash(name), stamp, load_labels(card.dataset, cache.ROOT).sha256
+    written = (features_path(folder), cache.ROOT / card.dataset / LABELS_FILE)
+    features, images = (path.stat().st_mtime_ns for path in written)
+    return str(cache.ROOT), name, cache.weights_hash(name), features, images
 
 
 def _basis(name: str, device: str) -> tuple[Job, Job]:
@@ -171,7 +177,7 @@ def _basis(name: str, device: str) -> tuple[Job, Job]:
 
 
 @st.cache_resource(max_entries=8, show_spinner=False)
-def _test_features(root: str, name: str, weights: str, pixels: str, device: str) -> Job:
+def _test_features(root: str, name: str, weights: str, pixels: int, device: str) -> Job:
     card = load_card(name, Path(root))
     labels = load_labels(card.dataset, Path(root)).labels
     images = cache.test_images(card.dataset)
@@ -214,7 +220,7 @@ def _softmax(root: str, name: str, weights: str, stamp: int) -> Job:
 
 
 @st.cache_resource(max_entries=64, show_spinner=False)
-def _refit(root: str, name: str, weights: str, stamp: int, pixels: str, device: str, recipe: RefitRecipe) -> Job:
+def _refit(root: str, name: str, weights: str, stamp: int, pixels: int, device: str, recipe: RefitRecipe) -> Job:
     tested, softmax = _basis(name, device)
 
     def work(report: Report) -> Refit:

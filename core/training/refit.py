@@ -35,7 +35,7 @@ from core.training.losses import CONFIDENCE_LOSSES, best_exit
 SOFTMAX_DECAY = 1e-4  # half of it times the squared weights, on standardised features: an optimum always exists
 CONFIDENCE_DECAY = 1e-4
 SOFTMAX_STEPS = 100  # L-BFGS steps at most
-CONFIDENCE_STEPS = 60
+CONFIDENCE_STEPS = 80
 _STEPS_A_CALL = 5
 Report = Callable[[float], None]
 

@@ -42,15 +42,16 @@ def softmax():
     return fit_softmax(grounds()[2])
 
 
-def traced(recipe, steps=60):
+@cache
+def traced(recipe, steps=80):
     _, _, training, tested = grounds()
     fitted = fit_confidences(training, softmax(), recipe, COST, True, steps)
     return refit_trace(tested, softmax(), fitted, True, COST, "w")
 
 
 def test_softmax_regression_is_the_optimum_that_a_plain_optimiser_finds():
-    x = (RANDOM.normal(size=(60, 3)) @ [[2, 0, 0], [1, 0.1, 0], [0, 0, 30]] + [5, -1, 100]).astype(np.float32)
-    labels = RANDOM.integers(0, 3, 60)
+    x = (RANDOM.normal(size=(30, 3)) @ [[2, 0, 0], [1, 0.1, 0], [0, 0, 30]] + [5, -1, 100]).astype(np.float32)
+    labels = RANDOM.integers(0, 3, 30)
     found = softmax_regression(x, labels, 3, steps=500, tolerance=1e-9)
     # the penalty is on the weights of whitened features: W' = L^-1 W with L L^T the covariance
     mean, root = x.mean(axis=0), np.linalg.cholesky(np.cov(x.T.astype(float), bias=True))
@@ -87,11 +88,11 @@ def test_one_confidence_that_sees_nothing_balances_likelihood_against_cost():
     last = np.where(np.arange(40)[:, None] % 4 < 3, 3.0, -3.0) * np.where(labels[:, None] == [0, 1], 1, -1)
     training = PooledFeatures.from_arrays([np.zeros((40, 1))], last, labels, np.arange(40), "w", "training")
     first = fit_softmax(training)
-    for weight in (0.0, 0.3, 0.9):
-        (found,) = fit_confidences(training, first, RefitRecipe(weight, "fused"), (0.4, 1.0), False, steps=200)
+    for weight in (0.3, 0.9):
+        (found,) = fit_confidences(training, first, RefitRecipe(weight, "fused"), (0.4, 1.0), False, steps=60)
         h = 1 / (1 + np.exp(-found.bias[0]))
         y1, y2 = 0.5, 1 / (1 + np.exp(-2 * last[np.arange(40), labels]))
-        grid = np.linspace(0.0005, 0.9995, 4000)
+        grid = np.linspace(0.0005, 0.9995, 1000)
         cost = [-np.log(g * y1 + (1 - g) * y2).mean() + weight * (0.4 * g + 1.0 * (1 - g)) for g in grid]
         assert h == pytest.approx(grid[int(np.argmin(cost))], abs=0.01)
 
@@ -106,12 +107,12 @@ def test_without_a_cost_the_last_exit_decides_and_with_a_huge_one_the_first(loss
     assert dear.exit_counts == (90, 0, 0)
     trace = traced(RefitRecipe(0.0, loss))
     assert free.accuracy >= trace.correct[:, -1].mean() - 0.05
-    costs = [at_half(weight).relative_cost for weight in (0.0, 0.5, 2.0, 8.0, 1e6)]
+    costs = [at_half(weight).relative_cost for weight in (0.0, 2.0, 1e6)]
     assert costs == sorted(costs, reverse=True) and costs[0] > 1.3 * costs[-1]
 
 
 @pytest.mark.parametrize("loss", REFIT_LOSSES)
-@pytest.mark.parametrize("weight", [0.0, 1.0, 1e6])
+@pytest.mark.parametrize("weight", [0.0, 1e6])
 def test_every_loss_gives_finite_answers(loss, weight):
     trace = traced(RefitRecipe(weight, loss))
     assert np.isfinite(trace.confidence).all() and trace.confidence.shape == (90, 3)
@@ -122,7 +123,7 @@ def test_every_loss_gives_finite_answers(loss, weight):
 
 @pytest.mark.parametrize("loss", ["cumulative", "fused", "tagged"])
 def test_the_curve_is_that_of_a_longer_refit(loss):
-    short, long = (traced(RefitRecipe(0.5, loss), steps) for steps in (60, 300))
+    short, long = (traced(RefitRecipe(0.5, loss), steps) for steps in (80, 250))
     curves = [exact_sweep(t.scores["confidence"], t.correct, t.relative_cost) for t in (short, long)]
     assert abs(accuracy_gap(*curves).mean) < 0.01
 
@@ -131,7 +132,7 @@ def test_a_confidence_is_at_an_optimum_of_the_papers_loss():
     """The objective in plain loops is no smaller one step away in any direction."""
     _, _, training, _ = grounds()
     recipe = RefitRecipe(0.7)
-    fitted = fit_confidences(training, softmax(), recipe, COST, False, steps=300)
+    fitted = fit_confidences(training, softmax(), recipe, COST, False, steps=200)
     likelihood = []
     for values, branch in zip(training.pooled, softmax(), strict=True):
         likelihood.append(branch(values).astype(float))
@@ -223,5 +224,5 @@ def test_whoever_listens_hears_of_it_and_can_end_it():
 def test_nothing_random_and_no_gradients_left_on():
     warm_up()
     with torch.no_grad():
-        first, second = traced(RefitRecipe(0.5)), traced(RefitRecipe(0.5))
+        first, second = traced(RefitRecipe(0.5), 10), traced.__wrapped__(RefitRecipe(0.5), 10)
     assert np.array_equal(first.confidence, second.confidence)
