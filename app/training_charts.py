@@ -1,6 +1,7 @@
 """A training's history as Plotly figures."""
 
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 from app import theme
@@ -24,10 +25,23 @@ def accuracy(history: Sequence[Mapping[str, Any]], scheme: str) -> "go.Figure":
     """Training accuracy of each exit by itself, in the exits' colours."""
     figure = _figure("right on training images, %", history, scheme)
     count = len(history[-1]["training_accuracy"])
+    everything = [100 * value for line in history for value in line["training_accuracy"]]
+    places = spread(
+        [100 * value for value in history[-1]["training_accuracy"]], 0.09 * (max(everything) - min(everything))
+    )
     for n, colour in enumerate(theme.exit_colours(count, scheme)):
         values = [100 * line["training_accuracy"][n] for line in history]
-        _add(figure, history, values, f"exit {n + 1}", colour, "%{y:.1f} %")
+        _add(figure, history, values, f"exit {n + 1}", colour, "%{y:.1f} %", place=places[n])
     return figure
+
+
+def spread(values: Sequence[float], gap: float) -> list[float]:
+    """Heights for the names of these values, in the same order and at least a gap apart, the highest at its own."""
+    order = sorted(range(len(values)), key=lambda n: values[n], reverse=True)
+    places = list(values)
+    for above, below in pairwise(order):
+        places[below] = min(places[below], places[above] - gap)
+    return places
 
 
 def cost(history: Sequence[Mapping[str, Any]], scheme: str) -> "go.Figure":
@@ -85,8 +99,9 @@ def _add(
     colour: str,
     value: str,
     named: bool = True,
+    place: float | None = None,
 ) -> None:
-    """A line over the epochs with its name at its end."""
+    """A line over the epochs with its name at its end, or at the height of `place`."""
     epochs = [line["epoch"] for line in history]
     figure.add_scatter(
         x=epochs,
@@ -99,5 +114,11 @@ def _add(
     )
     if named:
         figure.add_annotation(
-            x=epochs[-1], y=values[-1], text=name, showarrow=False, xanchor="left", xshift=7, font={"color": colour}
+            x=epochs[-1],
+            y=values[-1] if place is None else place,
+            text=name,
+            showarrow=False,
+            xanchor="left",
+            xshift=7,
+            font={"color": colour},
         )

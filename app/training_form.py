@@ -341,10 +341,10 @@ def _pick_parent(values: dict[str, Any], shape: tuple[int, int, int]) -> None:
     cards = {name: card for name, card in cache.zoo().cards.items() if _fits(card, values, shape)}
     parent = st.selectbox(
         "Starts from",
-        [None, *cards],
+        ["", *cards],
         key="train_parent",
         persist_state="session",
-        format_func=lambda name: "fresh weights" if name is None else name,
+        format_func=lambda name: name or "fresh weights",
         help="Or a checkpoint of the same network, for a few more epochs with another λ, say",
     )
     values["parent"] = parent if parent in cards else None

@@ -11,7 +11,7 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import cache, training_form
+from app import cache, training_charts, training_form
 from core.benchmarks.kill import make_pictures
 from core.checkpoints import CHECKPOINTS
 from core.training import jobs
@@ -290,3 +290,8 @@ def test_a_link_to_nothing_is_one_line(places):
 )
 def test_durations_in_words(minutes, said):
     assert training_form.rough(minutes) == said
+
+
+def test_names_of_lines_keep_apart():
+    assert training_charts.spread([50, 90, 89, 88], 5) == [50, 90, 85, 80]
+    assert training_charts.spread([10, 30, 20], 5) == [10, 30, 20]

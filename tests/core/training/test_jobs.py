@@ -369,3 +369,10 @@ def test_a_kill_between_state_and_history_loses_no_line(training, tmp_path, monk
     monkeypatch.undo()
     train_network(recipe, data, tmp_path, torch.device("cpu"))
     assert [line["epoch"] for line in jobs.read_history(tmp_path / "history.jsonl")] == [1, 2, 3]
+
+
+def test_looking_at_trainings_and_checking_a_request_needs_no_torch():
+    program = (
+        "import sys, core.training.jobs, core.training.command, core.training.recipe; sys.exit('torch' in sys.modules)"
+    )
+    assert subprocess.run([sys.executable, "-c", program], cwd=ROOT, check=False).returncode == 0
