@@ -47,13 +47,13 @@ def nothing_to_show(cards: Mapping[str, Card]) -> None:
 
 def pick_ground(known: list[Ground], ground: Ground, cards: Mapping[str, Card]) -> None:
     """The family; its refits leave with it."""
-    names = {each.names[0]: each for each in known}
+    labels = cost_weight.labels(known, cards)
     st.session_state["cost_family"] = ground.names[0]
     st.selectbox(
         "Family",
-        list(names),
+        list(labels),
         key="cost_family",
-        format_func=lambda name: cost_weight.label(names[name], cards) if name in names else name,
+        format_func=lambda name: labels.get(name, name),
         on_change=lambda: cost_weight.change(model=st.session_state["cost_family"], current=None, held=()),
         help="Networks whose recipes are equal but for the cost weight: found by their cards.",
         width="stretch",

@@ -137,13 +137,23 @@ def has_features(name: str) -> bool:
         return False
 
 
-def label(ground: Ground, cards: Mapping[str, Card]) -> str:
+def labels(known: list[Ground], cards: Mapping[str, Card]) -> dict[str, str]:
+    """What each ground is called, by the name of its first network; no two alike."""
+    words = [_label(ground, cards) for ground in known]
+    return {
+        ground.names[0]: label if words.count(label) == 1 else f"{label} · {ground.names[0]}"
+        for ground, label in zip(known, words, strict=True)
+    }
+
+
+def _label(ground: Ground, cards: Mapping[str, Card]) -> str:
     """`CIFAR-10 · EENet-20 · λ = 0 … 4 · cumulative, end to end`."""
     card = cards[ground.names[0]]
     low, high = ground.cost_weights[0], ground.cost_weights[-1]
     weights = f"λ = {low:g} … {high:g}" if ground.is_family else f"λ = {low:g} alone"
     dataset = state.DATASETS.get(card.dataset, card.dataset)
-    return f"{dataset} · {card.title} · {weights} · {card.recipe.get('loss', 'loss unknown')}, {how(card)}"
+    title = cards.get(ground.base or "", card).title  # a member's may name its λ
+    return f"{dataset} · {title} · {weights} · {card.recipe.get('loss', 'loss unknown')}, {how(card)}"
 
 
 def how(card: Card) -> str:

@@ -272,9 +272,9 @@ def keep(refit: Refit, device: str) -> str:
     network = refitted_network(base, card, refit.recipe.exit_type, refit.softmax, refit.confidences)
     recipe = refit.recipe
     spec = replace(card.spec, exit_type=recipe.exit_type)
-    about = f"λ = {recipe.cost_weight:g}" if recipe.fits_confidences else recipe.loss
+    about = f"λ = {recipe.cost_weight:g}, {recipe.loss}" if recipe.fits_confidences else recipe.loss
     made = Card(
-        title=f"{card.title}, refitted, {about}",
+        title=f"{card.title}, refitted, {about}, {recipe.exit_type}",
         dataset=card.dataset,
         spec=spec,
         preprocessing=card.preprocessing,

@@ -86,4 +86,10 @@ def write_zoo(root: Path, cost_weights: tuple[float, ...] = (0.0, 1.0, 4.0), wit
             "method": "end-to-end", "loss": "cumulative", "cost_weight": weight, "epochs": 2, "seed": 0,
             "parent": NAME, "training_seconds": 10 + number,
         }  # fmt: skip
-        save(root, f"{NAME}-lambda-{weight:g}", built, replace(card, recipe=recipe), tested)
+        save(
+            root,
+            f"{NAME}-lambda-{weight:g}",
+            built,
+            replace(card, recipe=recipe, title=f"EENet-8, λ = {weight:g}"),
+            tested,
+        )

@@ -11,6 +11,7 @@ from app.cost_weight import (
     Line,
     Scene,
     gap_sentence,
+    labels,
     read_held,
     read_scene,
     refit_words,
@@ -22,6 +23,7 @@ from app.cost_weight import (
 from app.theme import RAMPS, TOKENS
 from core.analysis.gap import Gap
 from core.analysis.sweep import exact_sweep
+from core.checkpoints import load_card
 from core.refit_recipe import RefitRecipe
 
 GROUND = Ground((0.0, 0.25, 4.0), ("own/a", "own/b", "own/c"), "own/parent")
@@ -146,3 +148,12 @@ def test_shares_stack_to_a_hundred_and_a_refit_stands_beside_its_twin():
             totals[x] = totals.get(x, 0) + y
     assert list(totals.values()) == pytest.approx([100.0, 100.0, 100.0])  # three places, none on top of another
     assert cost_charts.place(0) == 0 and cost_charts.place(0.25) == 1
+
+
+def test_no_two_families_are_called_alike():
+    card = load_card("mnist/eenet8")
+    known = [Ground((0.0, 1.0), (f"own/{n}", f"own/{n}1"), None) for n in "ab"]
+    known.append(Ground((0.0, 2.0), ("own/c", "own/c2"), None))
+    names = labels(known, {name: card for ground in known for name in ground.names})
+    assert len(set(names.values())) == 3 and names["own/a"].endswith(" · own/a")
+    assert names["own/c"].startswith("MNIST · EENet-8 · λ = 0 … 2 · cumulative") and "own/c" not in names["own/c"]

@@ -11,13 +11,14 @@ import pytest
 import streamlit as st
 from streamlit.testing.v1 import AppTest
 
-from app import cache, refits
+from app import cache, navigation, refits
 from core.analysis.sweep import exact_sweep
 from core.checkpoints import CHECKPOINTS, load_card, load_network, load_trace
 from core.exit_features import features_path
 from tests.cost_zoo import NAME, write_zoo
 
 ROOT = Path(__file__).parents[2]
+PAGES = navigation._PAGES
 KEPT = f"{NAME}-refit-cumulative-0.7"
 
 
@@ -41,15 +42,17 @@ def checkpoints(zoo, tmp_path, monkeypatch):
     st.cache_resource.clear()
 
 
-def open_page(page="cost_weight", **parameters):
-    at = AppTest.from_file(str(ROOT / "app/main.py"), default_timeout=60).run()
-    at.switch_page(f"../pages/{page}.py").run()
-    if parameters:
-        at.query_params.clear()
-        for name, value in parameters.items():
-            at.query_params["lambda" if name == "weight" else name] = value
-        at.run()
-    return at
+@pytest.fixture(autouse=True)
+def comes_first(monkeypatch):
+    """This page as the start page: one run opens it."""
+    monkeypatch.setattr(navigation, "_PAGES", tuple(sorted(PAGES, key=lambda page: page[3] != "cost")))
+
+
+def open_page(**parameters):
+    at = AppTest.from_file(str(ROOT / "app/main.py"), default_timeout=60)
+    for name, value in parameters.items():
+        at.query_params["lambda" if name == "weight" else name] = value
+    return at.run()
 
 
 def calm(at):
@@ -168,7 +171,7 @@ def test_the_same_refit_is_never_computed_twice(checkpoints, monkeypatch):
     assert len(calls) == 1
 
 
-def test_a_kept_refit_is_a_checkpoint_on_every_page(checkpoints):
+def test_a_kept_refit_is_a_checkpoint_on_every_page(checkpoints, monkeypatch):
     at = open_page(weight="0.7")
     shown = {each["name"]: each for each in figure(at, 0)["data"] if "name" in each}
     at.button(key="cost_keep0").click().run()
@@ -183,8 +186,14 @@ def test_a_kept_refit_is_a_checkpoint_on_every_page(checkpoints):
     assert (mark["x"][0], mark["y"][0]) == pytest.approx((point.relative_cost, 100 * point.accuracy))
     load_network(KEPT, root=checkpoints)
     assert len(curves(at)) == 4  # it is no member of the trained family
+    monkeypatch.setattr(navigation, "_PAGES", PAGES)
     for page in ("explore", "who_exits_where", "models"):
-        other = open_page(page, model=KEPT)
+        other = AppTest.from_file(str(ROOT / "app/main.py"), default_timeout=60).run()
+        if page != "explore":
+            other.switch_page(f"../pages/{page}.py").run()
+        other.query_params.clear()
+        other.query_params["model"] = KEPT
+        other.run()
         assert not other.exception and not other.error, page
         if page != "models":
             assert other.session_state["view"].model == KEPT
