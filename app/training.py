@@ -151,7 +151,7 @@ def show(name: str, found: Mapping[str, str]) -> None:
 
 
 def _show_job(job: Job) -> None:
-    left, right = st.columns([0.66, 0.34], vertical_alignment="center")
+    left, right = st.columns([0.73, 0.27], vertical_alignment="center")
     with left:
         st.html(f'<div class="train-sentence">{sentence(job)}</div>')
     with right, st.container(horizontal=True, horizontal_alignment="right", gap="small"):
@@ -170,7 +170,7 @@ def _buttons(job: Job) -> None:
         return
     if job.state == "finished":
         st.button(
-            "Keep it among the networks",
+            "Keep as a network",
             icon=":material/inventory_2:",
             key="train_keep",
             type="primary",
@@ -280,7 +280,7 @@ def _show_kept(name: str, card: Card | None) -> None:
     test = card.metrics.get("test", {})
     accuracy = test.get("exit_accuracy", [])
     right = f": its last exit is right on {100 * accuracy[-1]:.1f} % of {test['n']:,} test images" if accuracy else ""
-    left, right_side = st.columns([0.66, 0.34], vertical_alignment="center")
+    left, right_side = st.columns([0.73, 0.27], vertical_alignment="center")
     with left:
         st.html(f'<div class="train-sentence"><b>{_html(name)}</b> is finished{right}.</div>')
     with right_side, st.container(horizontal=True, horizontal_alignment="right", gap="small"):

@@ -81,7 +81,7 @@ def train(line: list[str], root: Path, before: Callable[[], None] = lambda: None
             os._exit(code)
     if seconds is not None:
         time.sleep(seconds)
-        os.kill(child, signal.SIGKILL)
+        os.kill(child, signal.SIGKILL)  # where it has ended, nobody is hit: its id is ours until we wait for it
     _, status = os.waitpid(child, 0)
     return os.waitstatus_to_exitcode(status)
 
@@ -142,30 +142,37 @@ def trial(moments: int, seed: int = 0, loss: str = "cumulative") -> dict[str, An
             raise RuntimeError((whole / "errors.txt").read_text())
         length = time.monotonic() - began
         events, wanted = told.stat().st_size, outcome(whole)
-        results = []
-        for number in range(2 * moments):
-            root = place / f"run-{number}"
+        results: dict[str, list[bool]] = {"time": [], "file": []}  # of the killed ones: equal in the end?
+        rounds, unequal = 0, 0
+        while min(len(same) for same in results.values()) < moments and rounds < 6 * moments:
+            kind = "time" if len(results["time"]) < moments else "file"
+            root = place / f"run-{rounds}"
             root.mkdir()
+            rounds += 1
             line = words(pictures, root, loss)
-            if number < moments:
+            began = time.monotonic()
+            if kind == "time":
                 code = train(line, root, seconds=chance.uniform(0, length))
             else:
                 code = train(line, root, die_at(chance.randrange(events), root))
+            if code == 0:  # done before its moment came: the next moments come earlier
+                length = min(length, time.monotonic() - began)
             again = train(line, root) if code else 0
             same = again == 0 and outcome(root) == wanted
-            results.append((code == -signal.SIGKILL, same))
+            unequal += not same
+            if code == -signal.SIGKILL:
+                results[kind].append(same)
             if not same:
                 print((root / "errors.txt").read_text(), file=sys.stderr)
-    timely, filed = results[:moments], results[moments:]
     return {
         "seconds": round(length, 2),
         "file_operations": events,
-        "killed_at_random_times": sum(killed for killed, _ in timely),
-        "of_them_equal_in_the_end": sum(same for killed, same in timely if killed),
-        "killed_at_random_file_operations": sum(killed for killed, _ in filed),
-        "of_these_equal_in_the_end": sum(same for killed, same in filed if killed),
-        "equal": sum(same for _, same in results),
-        "trainings": len(results),
+        "killed_at_random_times": len(results["time"]),
+        "of_them_equal_in_the_end": sum(results["time"]),
+        "killed_at_random_file_operations": len(results["file"]),
+        "of_these_equal_in_the_end": sum(results["file"]),
+        "trainings": rounds,
+        "unequal": unequal,
     }
 
 
