@@ -220,7 +220,7 @@ def _row_words(
         return f"{title}: it has no learned confidence; choose another rule to see its curve."
     numbers = (
         f"{100 * line.point.accuracy:.1f} % right at cost {line.point.relative_cost:.3f} (T = {scene.threshold:g}, "
-        f"test split, n = {refit.trace.n:,}; fitted in {refit.seconds:.1f} s)."
+        f"test split, n = {refit.trace.n:,})."
     )
     gap = cost_weight.gap_words(line, recipe, ground, cards, lines)
     return f"{title}: {plain_text(numbers)} {plain_text(gap)}"

@@ -358,9 +358,10 @@ def below(ground: Ground, cards: Mapping[str, Card], scene: Scene, n: int) -> st
     epochs = recipe.get("epochs")
     length = f" for {epochs} epoch{'' if epochs == 1 else 's'}" if isinstance(epochs, int) else ""
     each = " each" if ground.is_family else ""
+    alone = "" if ground.is_family else "; train the same recipe at another λ, and it appears beside this one"
     return (
         f"{rule}; solid lines trained {how(card)} ({recipe.get('loss')} loss){length}{each}{parent}; "
-        f"λ is the weight of the cost in the loss; test split, n = {n:,}"
+        f"λ is the weight of the cost in the loss; test split, n = {n:,}{alone}"
     )
 
 
