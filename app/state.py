@@ -18,6 +18,7 @@ from app.starting_point import starting_threshold
 from core.analysis.rules import RULES
 from core.checkpoints import Card
 from core.errors import UserError
+from core.network.spec import folder_name
 
 T = TypeVar("T")
 # name, card, rule -> thresholds
@@ -65,10 +66,12 @@ class View:
 
 
 def model_label(name: str, card: Card) -> str:
-    """`CIFAR-10 · EENet-20 · 4 early exits`."""
+    """`CIFAR-10 · EENet-20 · 4 early exits`; another folder name than the usual one is told too, for lists of many."""
     early = card.spec.num_early_exits
     exits = "no early exit" if early == 0 else f"{early} early exit{'s' if early > 1 else ''}"
-    return f"{DATASETS.get(card.dataset, card.dataset)} · {card.title} · {exits}"
+    folder, usual = name.rpartition("/")[2], folder_name(card.spec)
+    own = "" if folder == usual else f" · {folder.removeprefix(f'{usual}-')}"
+    return f"{DATASETS.get(card.dataset, card.dataset)} · {card.title} · {exits}{own}"
 
 
 def default_model(cards: Mapping[str, Card]) -> str:

@@ -4,7 +4,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from app.state import View, card_thresholds, read_view, readable, write_view
+from app.state import View, card_thresholds, model_label, read_view, readable, write_view
+from core.checkpoints import load_card
 
 
 def card(early=3):
@@ -94,3 +95,10 @@ def test_switched_off_exits_never_let_go():
 )
 def test_readable_thresholds_keep_the_digits_that_count(value, shown):
     assert readable(value) == pytest.approx(shown, abs=1e-5)
+
+
+def test_networks_of_one_kind_are_told_apart():
+    card = load_card("mnist/eenet8")
+    assert model_label("mnist/eenet8", card) == "MNIST · EENet-8 · 2 early exits"
+    assert model_label("mnist/eenet8-lambda-0.5", card) == "MNIST · EENet-8 · 2 early exits · lambda-0.5"
+    assert model_label("mnist/mine", card) == "MNIST · EENet-8 · 2 early exits · mine"
