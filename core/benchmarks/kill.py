@@ -1,5 +1,6 @@
 """kill -9 at random moments of a training, also in the middle of its writing: does it end with the same weights?"""
 
+import importlib
 import json
 import os
 import random
@@ -7,6 +8,7 @@ import signal
 import sys
 import tempfile
 import time
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -126,9 +128,10 @@ def trial(moments: int, seed: int = 0, loss: str = "cumulative") -> dict[str, An
 
     Must run in a process that has computed nothing with torch so far, for it forks.
     """
-    import core.network.tracing
-    import core.training.pipeline
-    import core.training.progress  # noqa: F401 - loaded once, for all the children
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # raised while fvcore is imported
+        for module in ("fvcore.nn", "core.training.pipeline", "core.training.progress"):
+            importlib.import_module(module)  # once, for all the children
 
     chance = random.Random(seed)
     with tempfile.TemporaryDirectory() as name:
