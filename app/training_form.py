@@ -345,15 +345,14 @@ def _pick_parent(values: dict[str, Any], shape: tuple[int, int, int]) -> None:
         key="train_parent",
         persist_state="session",
         format_func=lambda name: name or "fresh weights",
-        help="Or a checkpoint of the same network, for a few more epochs with another λ, say",
+        help="Or a checkpoint of the same network, for a few more epochs with another λ, say; of one with other exits "
+        "the backbone is taken",
     )
     values["parent"] = parent if parent in cards else None
 
 
 def _fits(card: Card, values: Mapping[str, Any], shape: tuple[int, int, int]) -> bool:
-    spec = card.spec
-    wanted = (values["model"], values["exits"], values["exit_type"], tuple(shape))
-    return (spec.model, spec.num_early_exits, spec.exit_type, tuple(spec.input_shape)) == wanted
+    return (card.spec.model, tuple(card.spec.input_shape)) == (values["model"], tuple(shape))
 
 
 @st.cache_data(ttl=20, max_entries=32, show_spinner="Looking at the folder …")

@@ -77,10 +77,14 @@ class EarlyExitNetwork(nn.Module):
         """N, the last exit counted."""
         return len(self.exits)
 
+    def blocks(self) -> list[nn.Module]:
+        """The backbone's blocks in order, the stem first, whatever exits stand between them."""
+        return [block for segment in self.segments for block in segment.children()]
+
     @property
     def num_blocks(self) -> int:
         """Blocks of the backbone, the stem counted."""
-        return sum(len(list(segment.children())) for segment in self.segments)
+        return len(self.blocks())
 
     def feature_maps(self) -> list[tuple[int, int, int]]:
         """Shape (channels, h, w) of the feature map at each exit."""

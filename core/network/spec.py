@@ -99,6 +99,11 @@ def plain_name(model: str) -> str:
     return model.replace("eenet", "resnet") if model.startswith("eenet") else model.removeprefix("ee")
 
 
+def backbone(spec: NetworkSpec) -> tuple[object, ...]:
+    """What decides the backbone and its classifier; networks that agree in it can share these weights."""
+    return spec.model, spec.input_shape, spec.num_classes, spec.stem, spec.width
+
+
 def folder_name(spec: NetworkSpec) -> str:
     """The usual name of a checkpoint's folder: `eenet20`, `resnet20` without exits, `eenet18-width-0.25`."""
     name = spec.model if spec.num_early_exits else plain_name(spec.model)

@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="smaller images first, e.g. 0.3:16,0.25:20,0.2:24 (shares of the epochs)",
     )
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--parent", metavar="NAME", help="checkpoint of the same network to start from")
+    parser.add_argument("--parent", metavar="NAME", help="checkpoint with the same backbone to start from")
     parser.add_argument("--small-traces", action="store_true", help="keep scores and answers, not the class tables")
     parser.add_argument("--device", default="auto")
     parser.add_argument("--out", type=Path, required=True, help="folder of the checkpoint; run again to go on")
@@ -206,7 +206,7 @@ def check_network(recipe: "Recipe", checkpoints: Path) -> "CostTable":
     """What the network's exits cost, counted before anything is written.
 
     Raises:
-        UserError: it cannot be built, or its parent is another network or not there.
+        UserError: it cannot be built, or its parent has another backbone or is not there.
     """
     from core.network.registry import build_network
     from core.training.recipe import check_parent

@@ -5,7 +5,7 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Any
 
 from core.errors import UserError
-from core.network.spec import NetworkSpec
+from core.network.spec import NetworkSpec, backbone
 
 LOSSES = ("fused", "cumulative", "normalized", "tagged", "unweighted")
 METHODS = ("alive", "end-to-end", "two-stage")
@@ -37,7 +37,8 @@ class Recipe:
         augmentation: `none`, `shift` (up to 2 pixels, digits) or `crop-flip` (4 pixels and mirroring, photos).
         resolution: pairs (share of epochs, side in pixels); early epochs on smaller images cost less. Empty: full size.
         seed: of the weights, the order of the examples and their augmentation.
-        parent: name of a checkpoint of the same network whose weights the training starts from; None: fresh weights.
+        parent: name of a checkpoint whose weights the training starts from; None: fresh weights. Of another network
+            with the same backbone, the plain counterpart for one, the backbone is taken and the exit blocks are fresh.
     """
 
     dataset: str
@@ -150,9 +151,9 @@ PRESETS = {"default": default_recipe, "paper": paper_recipe}
 
 
 def check_parent(recipe: Recipe, parent: NetworkSpec) -> None:
-    """Raises UserError where the parent is another network than the one to train."""
-    if parent != recipe.network:
+    """Raises UserError where the parent's backbone is another than that of the network to train."""
+    if backbone(parent) != backbone(recipe.network):
         raise UserError(
-            f"expected a parent of the network to train, got {recipe.parent}, which is another one "
-            f"({parent} instead of {recipe.network}): choose the same model, exits, placement and exit type"
+            f"expected a parent with the backbone of the network to train, got {recipe.parent}, which has another one "
+            f"({parent} for {recipe.network}): choose the same model, input shape, classes, stem and width"
         )

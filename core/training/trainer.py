@@ -167,14 +167,21 @@ class EpochMeter:
 
 
 def start_from(network: EarlyExitNetwork, recipe: Recipe, root: Path) -> None:
-    """Takes over the weights of the recipe's parent.
+    """Takes over the weights of the recipe's parent: all of the same network, of another one the backbone's.
 
     Raises:
-        UserError: no such checkpoint, or it is another network.
+        UserError: no such checkpoint, or it has another backbone.
     """
     parent, card = load_network(str(recipe.parent), root=root)
     check_parent(recipe, card.spec)
-    network.load_state_dict(parent.state_dict())
+    if card.spec == recipe.network:
+        network.load_state_dict(parent.state_dict())
+        return
+    for block, trained in zip(network.blocks(), parent.blocks(), strict=True):
+        block.load_state_dict(trained.state_dict())
+    last, trained_last = network.exit_block(-1), parent.exit_block(-1)
+    last.neck.load_state_dict(trained_last.neck.state_dict())
+    last.classifier.load_state_dict(trained_last.classifier.state_dict())
 
 
 def _batches(order: Tensor, size: int) -> list[Tensor]:
@@ -217,7 +224,7 @@ def train_network(
         tell: called after each step with `training`, the steps done and the steps of all epochs.
 
     Raises:
-        UserError: no such parent, or it is another network; a folder of another training; a loss that is not finite.
+        UserError: no such parent, or it has another backbone; a folder of another training; a loss that is not finite.
     """
     network, cost, layout = _prepare(recipe, device, root)
     optimizer = make_optimizer(network, recipe)
