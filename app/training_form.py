@@ -260,7 +260,7 @@ def _pick_network(values: dict[str, Any]) -> None:
             key=f"train_exit_type_{'narrow' if values['model'] == 'eenet8' else 'wide'}",
             persist_state="session",
             help="plain: flatten, linear: best where there are few channels. pool: average over space, linear. "
-            "bnpool: BatchNorm, average, linear",
+            "bnpool: BatchNorm, average, linear. grid: average over each quarter of the image, linear",
         )
     with second:
         values["resolution"] = st.checkbox(

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 ANSWER_FEATURES = 4
+GRID = 2  # cells along each side
 
 
 def answer_features(logits: Tensor) -> Tensor:
@@ -88,7 +89,8 @@ def early_exit_block(
     """The exit block for a feature map of shape (channels, h, w).
 
     Args:
-        exit_type: `plain` flattens, `pool` averages over space, `bnpool` normalises first (EENets, section 3).
+        exit_type: `plain` flattens, `pool` averages over space, `bnpool` normalises first (EENets, section 3); `grid`
+            (ours) averages over each quarter of the image, so that the answer knows a little about where.
     """
     channels, height, width = feature_map
     if exit_type == "plain":
@@ -97,6 +99,9 @@ def early_exit_block(
     elif exit_type == "pool":
         neck = nn.Sequential(nn.AdaptiveAvgPool2d(1), nn.Flatten())
         features = channels
+    elif exit_type == "grid":
+        neck = nn.Sequential(nn.AdaptiveAvgPool2d(GRID), nn.Flatten())
+        features = channels * GRID**2
     else:
         neck = NormalizedPool(nn.BatchNorm2d(channels), nn.AdaptiveAvgPool2d(1), nn.Flatten())
         features = channels

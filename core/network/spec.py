@@ -19,7 +19,7 @@ TORCHVISION_MODELS = (
 MODELS = SMALL_IMAGE_MODELS + TORCHVISION_MODELS
 STEMS = ("standard", "small")
 LARGEST_FOR_SMALL_STEM = 64
-EXIT_TYPES = ("plain", "pool", "bnpool")
+EXIT_TYPES = ("plain", "pool", "bnpool", "grid")
 CONFIDENCE_INPUTS = ("features", "features+answer")
 
 

@@ -150,7 +150,24 @@ def _main() -> Iterator[Entry]:
     yield from _with_plain(Entry("mnist/eenet8", "main", default_recipe("mnist", eenet8, epochs=12)))
     eenet20 = _spec("mnist", "eenet20", 4, "fine", "plain")
     yield from _with_plain(Entry("mnist/eenet20", "main", default_recipe("mnist", eenet20, epochs=5), full=True))
-    yield from _with_plain(Entry("cifar10/eenet20", "main", _cifar("eenet20"), full=True))
+    plain = _cifar("eenet20", num_early_exits=0)
+    yield Entry("cifar10/resnet20", "plain", plain)
+    yield Entry("cifar10/eenet20", "main", _exits_added("cifar10/resnet20", "pool"), full=True)
+
+
+def _exits_added(parent: str, exit_type: str) -> Recipe:
+    """Exits on a trained backbone, all of it trained on for a few epochs.
+
+    Fresh weights would have to find features that serve all exits at once; a trained backbone only bends.
+    """
+    return replace(
+        _cifar("eenet20", epochs=8, exit_type=exit_type),
+        parent=parent,
+        early_exit_weight=0.15,
+        learning_rate=0.01,
+        head_learning_rate=0.05,
+        resolution=(),
+    )
 
 
 def _cifar(model: str, epochs: int = 46, **network: Any) -> Recipe:
@@ -163,14 +180,16 @@ def _lambda_families() -> Iterator[Entry]:
     for entry in _main():
         if entry.name not in ("mnist/eenet8", "cifar10/eenet20"):
             continue
+        scratch = default_recipe(entry.recipe.dataset, entry.recipe.network)
         for cost_weight in COST_WEIGHTS:
             recipe = replace(
                 entry.recipe,
                 method="end-to-end",
                 cost_weight=cost_weight,
                 epochs=BRANCH[entry.recipe.dataset],
-                learning_rate=entry.recipe.learning_rate / 3,
-                head_learning_rate=entry.recipe.head_learning_rate / 3,
+                early_exit_weight=scratch.early_exit_weight,
+                learning_rate=scratch.learning_rate / 3,
+                head_learning_rate=scratch.head_learning_rate / 3,
                 resolution=(),
                 parent=entry.name,
             )
@@ -182,9 +201,10 @@ def _designs() -> Iterator[Entry]:
     for placement in ("pareto", "fine", "linear", "golden"):
         spec = _spec("mnist", "eenet20", 4, placement)
         yield Entry(f"mnist/eenet20-{placement}", "placement", default_recipe("mnist", spec, epochs=DESIGN_EPOCHS))
-    for exit_type in ("pool", "bnpool"):
+    for exit_type in ("pool", "bnpool", "grid"):
         spec = _spec("mnist", "eenet8", 2, exit_type=exit_type)
         yield Entry(f"mnist/eenet8-{exit_type}", "exit type", default_recipe("mnist", spec, epochs=12))
+    yield Entry("cifar10/eenet20-grid", "exit type", _exits_added("cifar10/resnet20", "grid"))
     for loss in ("fused", "cumulative", "normalized", "tagged"):
         spec = _spec("mnist", "eenet8", 2)
         yield Entry(f"mnist/eenet8-{loss}", "loss", paper_recipe("mnist", spec, epochs=DESIGN_EPOCHS, loss=loss))
