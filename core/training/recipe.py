@@ -82,7 +82,9 @@ class Recipe:
             if not (math.isfinite(rate) and rate > 0):
                 raise UserError(f"expected a learning rate above 0, got {rate}")
         if self.resolution and self.network.exit_type == "plain" and self.network.num_early_exits:
-            raise UserError("expected exit type pool, bnpool or grid with smaller images, got plain: its heads have one size")
+            raise UserError(
+                "expected exit type pool, bnpool or grid with smaller images, got plain: its heads have one size"
+            )
 
     def _check_resolution(self) -> None:
         largest = max(self.network.input_shape[1:])
