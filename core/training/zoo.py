@@ -150,29 +150,26 @@ def _main() -> Iterator[Entry]:
     yield from _with_plain(Entry("mnist/eenet8", "main", default_recipe("mnist", eenet8, epochs=12)))
     eenet20 = _spec("mnist", "eenet20", 4, "fine", "plain")
     yield from _with_plain(Entry("mnist/eenet20", "main", default_recipe("mnist", eenet20, epochs=5), full=True))
-    plain = _cifar("eenet20", num_early_exits=0)
-    yield Entry("cifar10/resnet20", "plain", plain)
-    yield Entry("cifar10/eenet20", "main", _exits_added("cifar10/resnet20", "pool"), full=True)
+    yield from _with_plain(Entry("cifar10/eenet20", "main", _cifar("eenet20"), full=True))
 
 
-def _exits_added(parent: str, exit_type: str) -> Recipe:
-    """Exits on a trained backbone, all of it trained on for a few epochs.
+def _cifar(model: str, epochs: int = 46, **network: Any) -> Recipe:
+    spec = replace(_spec("cifar10", model, 4), **network)
+    return default_recipe("cifar10", spec, epochs=epochs, resolution=SMALL_FIRST)
 
-    Fresh weights would have to find features that serve all exits at once; a trained backbone only bends.
+
+def _other_exits(parent: str, exit_type: str) -> Recipe:
+    """A trained network with fresh early exits of another type, all of it trained on for a few epochs.
+
+    The last exit weighs more than in the parent: the early ones find features made for them already.
     """
     return replace(
         _cifar("eenet20", epochs=8, exit_type=exit_type),
         parent=parent,
         early_exit_weight=0.15,
         learning_rate=0.01,
-        head_learning_rate=0.05,
         resolution=(),
     )
-
-
-def _cifar(model: str, epochs: int = 46, **network: Any) -> Recipe:
-    spec = replace(_spec("cifar10", model, 4), **network)
-    return default_recipe("cifar10", spec, epochs=epochs, resolution=SMALL_FIRST)
 
 
 def _lambda_families() -> Iterator[Entry]:
@@ -204,7 +201,7 @@ def _designs() -> Iterator[Entry]:
     for exit_type in ("pool", "bnpool", "grid"):
         spec = _spec("mnist", "eenet8", 2, exit_type=exit_type)
         yield Entry(f"mnist/eenet8-{exit_type}", "exit type", default_recipe("mnist", spec, epochs=12))
-    yield Entry("cifar10/eenet20-grid", "exit type", _exits_added("cifar10/resnet20", "grid"))
+    yield Entry("cifar10/eenet20-grid", "exit type", _other_exits("cifar10/eenet20", "grid"))
     for loss in ("fused", "cumulative", "normalized", "tagged"):
         spec = _spec("mnist", "eenet8", 2)
         yield Entry(f"mnist/eenet8-{loss}", "loss", paper_recipe("mnist", spec, epochs=DESIGN_EPOCHS, loss=loss))

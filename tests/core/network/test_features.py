@@ -17,7 +17,7 @@ from core.errors import UserError
 from core.feature_map import FeatureMap, load_feature_map, map_path
 from core.network.features import exit_features, pooled_features, record_feature_map
 from core.network.registry import build_network
-from core.network.spec import NetworkSpec
+from core.network.spec import EXIT_TYPES, NetworkSpec
 
 PREPROCESSING = Preprocessing(channels=1, size=16, mean=(0.5,), std=(0.25,))
 IMAGES = np.random.default_rng(0).integers(0, 256, (30, 1, 16, 16), dtype=np.uint8)
@@ -41,7 +41,7 @@ def checkpoints(tmp_path) -> Path:
     return tmp_path
 
 
-@pytest.mark.parametrize("exit_type", ["plain", "pool", "bnpool"])
+@pytest.mark.parametrize("exit_type", EXIT_TYPES)
 def test_features_are_the_average_over_space_in_any_batches(exit_type):
     built, _ = network(exit_type)
     done = []

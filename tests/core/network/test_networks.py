@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from core.errors import UserError
-from core.network.exit_block import NormalizedPool
+from core.network.exit_block import NormalizedPool, early_exit_block
 from core.network.registry import BACKBONES, NetworkSpec, assemble, build_network, display_name
 from core.network.spec import EXIT_TYPES, MODELS, TORCHVISION_MODELS, plain_name
 
@@ -165,6 +165,16 @@ def test_normalized_pool_is_the_same_before_and_behind_the_average() -> None:
     pool.train()(x)
     pool.eval()
     assert torch.allclose(pool(x), norm(x).mean(dim=(2, 3)), atol=1e-6)
+
+
+def test_grid_exits_see_the_mean_of_each_quarter() -> None:
+    block = early_exit_block("grid", (2, 4, 4), 3, sees_answer=False)
+    x = torch.arange(32.0).view(1, 2, 4, 4)
+    quarters = [[2.5, 4.5, 10.5, 12.5], [18.5, 20.5, 26.5, 28.5]]  # left and right above, left and right below
+    assert block.neck(x).tolist() == [[*quarters[0], *quarters[1]]]
+    assert block.classifier.weight.shape == (3, 8)
+    assert block.confidence is not None
+    assert block.confidence.linear.weight.shape == (1, 8)
 
 
 @pytest.mark.parametrize(
