@@ -4,16 +4,19 @@ import json
 import os
 import zipfile
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from core.errors import UserError
+
+T = TypeVar("T")
 # what reading a damaged file or one of another kind raises
-DAMAGE = (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error)
+_DAMAGE = (OSError, EOFError, KeyError, ValueError, TypeError, zipfile.BadZipFile, zlib.error)
 
 
 def write_arrays(path: Path, meta: Mapping[str, Any], arrays: Mapping[str, NDArray]) -> None:
@@ -46,7 +49,7 @@ def open_arrays(path: Path, format_: int, most_bytes: int) -> Iterator[tuple[dic
 
     Raises:
         FileNotFoundError: no such file.
-        ValueError: another format, or more bytes. Anything of `DAMAGE` may come up while arrays are read.
+        ValueError: another format, or more bytes. Damaged arrays raise all kinds of errors when read: see `read_file`.
     """
     with zipfile.ZipFile(path) as archive:
         if sum(member.file_size for member in archive.infolist()) > most_bytes:
@@ -56,3 +59,22 @@ def open_arrays(path: Path, format_: int, most_bytes: int) -> Iterator[tuple[dic
         if not isinstance(meta, dict) or meta.get("format") != format_:
             raise ValueError("another format")
         yield meta, arrays
+
+
+def read_file(read: Callable[[Path], T], path: Path, what: str, remedy: str) -> T:
+    """What `read` makes of a file that `write_arrays` wrote.
+
+    Args:
+        what: is expected there, `a trace`.
+        remedy: what to do where it is not.
+
+    Raises:
+        UserError: no such file, or not a whole one of this kind.
+    """
+    try:
+        return read(path)
+    except FileNotFoundError:
+        raise UserError(f"expected {what} at {path}, got no such file: {remedy}") from None
+    except _DAMAGE as error:
+        problem = " ".join(str(error).split()) or type(error).__name__
+        raise UserError(f"expected {what} in {path.name}, got something else ({problem}): {remedy}") from None

@@ -35,6 +35,8 @@ from core.trace import SPLITS
 
 if TYPE_CHECKING:
     from core.data.datasets import ImageSet
+    from core.network.devices import Device
+    from core.network.early_exit import EarlyExitNetwork
 
 DATA_DIR = Path("data")
 DEFAULT_RULE = "confidence"
@@ -276,22 +278,34 @@ def _curve(arguments: argparse.Namespace) -> Result:
     }
 
 
-def _trace(arguments: argparse.Namespace) -> Result:
+def _open(arguments: argparse.Namespace) -> "tuple[Path, Device, EarlyExitNetwork, Card]":
+    """The folder, device, network and card that a recording needs; the card is read before torch is loaded."""
     folder = checkpoint_folder(arguments.name, arguments.checkpoints)
     load_card(arguments.name, arguments.checkpoints)
 
     from core.network.devices import pick_device
-    from core.network.tracing import record_trace
 
     device = pick_device(arguments.device)
-    network, card = load_network(arguments.name, device.name, arguments.checkpoints)
+    return folder, device, *load_network(arguments.name, device.name, arguments.checkpoints)
+
+
+def _counting(split: str, n: int) -> Callable[[int], None]:
+    """A progress line: `test: 512 of 10000`."""
+
+    def report(done: int) -> None:
+        _say(f"\r{split}: {done} of {n}", end="\n" if done == n else "")
+
+    return report
+
+
+def _trace(arguments: argparse.Namespace) -> Result:
+    folder, device, network, card = _open(arguments)
+
+    from core.network.tracing import record_trace
+
     written = {}
     for split in (arguments.split,) if arguments.split else SPLITS:
         examples = _images(arguments, card, split)
-
-        def report(done: int, split: str = split, n: int = len(examples)) -> None:
-            _say(f"\r{split}: {done} of {n}", end="\n" if done == n else "")
-
         trace = record_trace(
             network,
             examples,
@@ -300,7 +314,7 @@ def _trace(arguments: argparse.Namespace) -> Result:
             checkpoint_hash(folder),
             split,
             arguments.batch_size,
-            report,
+            _counting(split, len(examples)),
         )
         trace.save(trace_path(folder, split))
         written[split] = {"n": trace.n, "exit_accuracy": trace.correct.mean(axis=0).tolist()}
@@ -308,20 +322,12 @@ def _trace(arguments: argparse.Namespace) -> Result:
 
 
 def _map(arguments: argparse.Namespace) -> Result:
-    folder = checkpoint_folder(arguments.name, arguments.checkpoints)
-    load_card(arguments.name, arguments.checkpoints)
+    folder, device, network, card = _open(arguments)
 
     from core.feature_map import map_path
-    from core.network.devices import pick_device
     from core.network.features import record_feature_map
 
-    device = pick_device(arguments.device)
-    network, card = load_network(arguments.name, device.name, arguments.checkpoints)
     examples = _images(arguments, card, "test")
-
-    def report(done: int) -> None:
-        _say(f"\rtest: {done} of {len(examples)}", end="\n" if done == len(examples) else "")
-
     found = record_feature_map(
         network,
         examples,
@@ -329,7 +335,7 @@ def _map(arguments: argparse.Namespace) -> Result:
         checkpoint_hash(folder),
         "test",
         batch_size=arguments.batch_size,
-        report=report,
+        report=_counting("test", len(examples)),
     )
     found.save(map_path(folder))
     return {
@@ -344,22 +350,16 @@ def _map(arguments: argparse.Namespace) -> Result:
 
 
 def _features(arguments: argparse.Namespace) -> Result:
-    folder = checkpoint_folder(arguments.name, arguments.checkpoints)
     if load_card(arguments.name, arguments.checkpoints).is_plain:
         raise UserError(f"expected a network with early exits, got {arguments.name}, which has none: name another one")
+    folder, device, network, card = _open(arguments)
 
     from core.exit_features import PooledFeatures, chosen_rows, features_path
-    from core.network.devices import pick_device
     from core.network.features import exit_features
 
-    device = pick_device(arguments.device)
-    network, card = load_network(arguments.name, device.name, arguments.checkpoints)
     examples = _images(arguments, card, "training")
     rows = chosen_rows(len(examples), arguments.examples)
-
-    def report(done: int) -> None:
-        _say(f"\rtraining: {done} of {len(rows)}", end="\n" if done == len(rows) else "")
-
+    report = _counting("training", len(rows))
     found = exit_features(network, examples.images[rows], card.preprocessing, arguments.batch_size, report)
     labels, ids = examples.labels[rows], examples.ids[rows]
     made = PooledFeatures.from_arrays(*found, labels, ids, checkpoint_hash(folder), "training")
@@ -375,17 +375,13 @@ def _features(arguments: argparse.Namespace) -> Result:
 
 
 def _corruptions(arguments: argparse.Namespace) -> Result:
-    folder = checkpoint_folder(arguments.name, arguments.checkpoints)
-    load_card(arguments.name, arguments.checkpoints)
+    folder, device, network, card = _open(arguments)
 
     from dataclasses import replace
 
     from core.analysis.robustness import FILE
     from core.network.corrupted import record_corrupted
-    from core.network.devices import pick_device
 
-    device = pick_device(arguments.device)
-    network, card = load_network(arguments.name, device.name, arguments.checkpoints)
     whole = _images(arguments, card, "test")
     first = slice(arguments.examples)  # ids are in the order of content hashes: the first ones are a random sample
     examples = replace(whole, images=whole.images[first], labels=whole.labels[first], ids=whole.ids[first])

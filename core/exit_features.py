@@ -14,7 +14,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.arrays import DAMAGE, open_arrays, write_arrays
+from core.arrays import open_arrays, read_file, write_arrays
 from core.checkpoints import CHECKPOINTS, checkpoint_folder, checkpoint_hash, read_card
 from core.errors import UserError
 
@@ -119,16 +119,7 @@ class PooledFeatures:
         Raises:
             UserError: no such file, or not a whole one of this format.
         """
-        path = Path(path)
-        try:
-            return _read(path)
-        except FileNotFoundError:
-            raise UserError(f"expected features at {path}, got no such file: make it with `core features`") from None
-        except DAMAGE as error:
-            problem = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(
-                f"expected features in {path.name}, got something else ({problem}): make it again with `core features`"
-            ) from None
+        return read_file(_read, Path(path), "features", "make it with `core features`")
 
 
 def features_path(folder: Path) -> Path:

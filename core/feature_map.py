@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from core.arrays import DAMAGE, open_arrays, write_arrays
+from core.arrays import open_arrays, read_file, write_arrays
 from core.checkpoints import CHECKPOINTS, checkpoint_folder, checkpoint_hash, read_card
 from core.errors import UserError
 from core.trace import SPLITS
@@ -129,16 +129,7 @@ class FeatureMap:
         Raises:
             UserError: no such file, or not a whole map of this format.
         """
-        path = Path(path)
-        try:
-            return _read(path)
-        except FileNotFoundError:
-            raise UserError(f"expected a feature map at {path}, got no such file: make it with `core map`") from None
-        except DAMAGE as error:
-            problem = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(
-                f"expected a feature map in {path.name}, got something else ({problem}): make it again with `core map`"
-            ) from None
+        return read_file(_read, Path(path), "a feature map", "make it with `core map`")
 
 
 def map_path(folder: Path, split: str = "test") -> Path:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +20,7 @@ from core.analysis.rules import (
     probability,
     sigmoid,
 )
-from core.arrays import DAMAGE, open_arrays, write_arrays
+from core.arrays import open_arrays, read_file, write_arrays
 from core.errors import UserError
 
 FORMAT = 1
@@ -243,16 +243,7 @@ class Trace:
         Raises:
             UserError: no such file, or not a whole trace of this format.
         """
-        path = Path(path)
-        try:
-            return _read(path, small)
-        except FileNotFoundError:
-            raise UserError(f"expected a trace at {path}, got no such file: make it with `core trace`") from None
-        except DAMAGE as error:
-            problem = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(
-                f"expected a trace in {path.name}, got something else ({problem}): make it again with `core trace`"
-            ) from None
+        return read_file(partial(_read, small=small), Path(path), "a trace", "make it with `core trace`")
 
 
 def _check(trace: Trace) -> None:

@@ -1,5 +1,5 @@
 // What the network sees with each exit's heat map over it. Hover or focus a picture to see it bare.
-import { THIN, element, isDark } from "./shared.js";
+import { THIN, element, theme } from "./shared.js";
 
 const strengths = new WeakMap(); // what the visitor chose, per place on the page
 
@@ -27,15 +27,6 @@ export default function mount({ data, parentElement }) {
   const whose = data.chosen === null ? "its answer" : `“${data.chosen}”`;
   find("p").textContent = `Grad-CAM: where the features that an exit reads speak for ${whose}. It shows where, not why, and each picture has a scale of its own: compare places, not strengths. Point at one to see it bare.`;
   Object.assign(root.dataset, { ready: "true", image: data.image, chosen: data.chosen ?? "" });
-}
-
-function theme(root, parent, { palette }) {
-  const dark = isDark(parent);
-  root.classList.toggle("dark", dark);
-  const { wrong, accent } = palette[dark ? "dark" : "light"];
-  root.style.setProperty("--wrong", wrong);
-  root.style.setProperty("--accent", accent);
-  return dark;
 }
 
 function column(data, exit, n, palette) {

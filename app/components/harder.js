@@ -1,5 +1,5 @@
 // One picture at six severities, and what becomes of all test images. The slider moves here, without the server.
-import { THIN, element, inkOn, isDark } from "./shared.js";
+import { THIN, element, inkOn, theme } from "./shared.js";
 
 const severities = new WeakMap(); // what the visitor chose, per place on the page
 const LINES = [["accuracy", "right"], ["certainty", "sure (mean probability of its answer)"], ["cost", "cost (1.00 = the network without exits)"]];
@@ -24,15 +24,6 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   all(root, data, (name) => setTriggerValue("pick", name));
   choose(severities.get(parentElement) ?? data.start);
   Object.assign(root.dataset, { ready: "true", corruption: data.corruption, image: data.image });
-}
-
-function theme(root, parent, { palette }) {
-  const dark = isDark(parent);
-  root.classList.toggle("dark", dark);
-  const { wrong, accent } = palette[dark ? "dark" : "light"];
-  root.style.setProperty("--wrong", wrong);
-  root.style.setProperty("--accent", accent);
-  return dark;
 }
 
 const percent = (share) => `${(100 * share).toFixed(1)}${THIN}%`;

@@ -32,3 +32,13 @@ export function isDark(host) {
   const background = getComputedStyle(host.host ?? host).getPropertyValue("--st-background-color").trim();
   return /^#[0-9a-f]{6}$/i.test(background) && luminance(background) < 0.2;
 }
+
+// Sets the class and the colours of dark or light on a component's root; true where it is dark.
+export function theme(root, parent, { palette }) {
+  const dark = isDark(parent);
+  root.classList.toggle("dark", dark);
+  const { wrong, accent } = palette[dark ? "dark" : "light"];
+  root.style.setProperty("--wrong", wrong);
+  root.style.setProperty("--accent", accent);
+  return dark;
+}

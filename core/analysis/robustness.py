@@ -14,7 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from core.analysis.rules import BELOW_ONE, Scores, as_scores
 from core.analysis.sweep import mean_cost, route
-from core.arrays import DAMAGE, open_arrays, write_arrays
+from core.arrays import open_arrays, read_file, write_arrays
 from core.checkpoints import CHECKPOINTS, checkpoint_folder, checkpoint_hash, read_card
 from core.errors import UserError
 from core.trace import Trace
@@ -104,17 +104,7 @@ class CorruptedAnswers:
         Raises:
             UserError: no such file, or not a whole one of this format.
         """
-        path = Path(path)
-        try:
-            return _read(path)
-        except FileNotFoundError:
-            raise UserError(f"expected {path.name}, got no such file: {_remedy(name)}") from None
-        except DAMAGE as error:
-            problem = " ".join(str(error).split()) or type(error).__name__
-            raise UserError(
-                f"expected answers to corrupted pictures in {path.name}, got something else ({problem}): "
-                f"{_remedy(name)}"
-            ) from None
+        return read_file(_read, Path(path), "answers to corrupted pictures", _remedy(name))
 
 
 @dataclass(frozen=True, eq=False)
