@@ -21,7 +21,8 @@ COST_WEIGHTS = (0.0, 0.25, 0.5, 1.0, 2.0, 4.0)
 SEEDS = (1, 2, 3)
 SMALL_FIRST = ((0.3, 16), (0.2, 24))  # shares of the epochs on smaller images
 BRANCH = {"mnist": 4, "cifar10": 2}  # extra epochs of each member of a lambda family
-DESIGN_EPOCHS = 4
+LOSS_EPOCHS = 4
+PLACEMENT_EPOCHS = 2
 TRAINING_EXAMPLES = {"mnist": 55_000, "cifar10": 45_000}
 # multiply-accumulates a second in training steps of EENet-20 (three forward passes each), float32, one core of an AMD
 # EPYC with AVX2; 2026-11-21
@@ -197,14 +198,14 @@ def _designs() -> Iterator[Entry]:
     """Placements, exit types and losses, each on one network, all else equal."""
     for placement in ("pareto", "fine", "linear", "golden"):
         spec = _spec("mnist", "eenet20", 4, placement)
-        yield Entry(f"mnist/eenet20-{placement}", "placement", default_recipe("mnist", spec, epochs=DESIGN_EPOCHS))
+        yield Entry(f"mnist/eenet20-{placement}", "placement", default_recipe("mnist", spec, epochs=PLACEMENT_EPOCHS))
     for exit_type in ("pool", "bnpool", "grid"):
         spec = _spec("mnist", "eenet8", 2, exit_type=exit_type)
         yield Entry(f"mnist/eenet8-{exit_type}", "exit type", default_recipe("mnist", spec, epochs=12))
     yield Entry("cifar10/eenet20-grid", "exit type", _other_exits("cifar10/eenet20", "grid"))
     for loss in ("fused", "cumulative", "normalized", "tagged"):
         spec = _spec("mnist", "eenet8", 2)
-        yield Entry(f"mnist/eenet8-{loss}", "loss", paper_recipe("mnist", spec, epochs=DESIGN_EPOCHS, loss=loss))
+        yield Entry(f"mnist/eenet8-{loss}", "loss", paper_recipe("mnist", spec, epochs=LOSS_EPOCHS, loss=loss))
 
 
 def _seeds() -> Iterator[Entry]:
