@@ -23,6 +23,9 @@ bench: .venv/dev
 	$(BIN)/python -m core benchmark page
 	$(BIN)/python -m core benchmark drag
 	$(BIN)/python -m core benchmark many
+	$(BIN)/python -m core benchmark refit
+	$(BIN)/python -m core benchmark training
+	$(BIN)/python -m core benchmark kill
 
 screenshots: .venv/dev
 	PYTHONPATH=. $(BIN)/python docs/screenshots.py
