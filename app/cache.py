@@ -15,11 +15,19 @@ import streamlit as st
 from core.analysis.calibration import fit_temperatures
 from core.analysis.sweep import Sweep, exact_sweep, operating_point
 from core.analysis.thresholds import Front, per_exit_front
-from core.checkpoints import CHECKPOINTS, Card, CheckpointEntry, checkpoint_folder, checkpoint_hash, list_checkpoints
+from core.checkpoints import (
+    CHECKPOINTS,
+    Card,
+    CheckpointEntry,
+    checkpoint_folder,
+    checkpoint_hash,
+    list_checkpoints,
+    trace_path,
+)
 from core.checkpoints import load_trace as read_trace
 from core.data.embedded import load_embedded, load_labels, thumbnails
 from core.errors import UserError
-from core.trace import Trace
+from core.trace import SPLITS, Trace, has_class_table
 
 # Where checkpoints are looked for; set EENET_CHECKPOINTS to open another folder.
 ROOT = Path(os.environ.get("EENET_CHECKPOINTS", CHECKPOINTS))
@@ -101,6 +109,11 @@ def load_full_trace(name: str, split: str = "test") -> Trace:
         UserError: as `load_trace`.
     """
     return _trace(name, split, weights_hash(name), _trace_stamp(name, split), False)
+
+
+def has_class_tables(name: str) -> bool:
+    """Whether temperatures can be fitted and shown: a zoo's traces may be in the compact form, without class tables."""
+    return all(has_class_table(trace_path(checkpoint_folder(name, ROOT), split)) for split in SPLITS)
 
 
 def _trace_stamp(name: str, split: str) -> int:

@@ -141,7 +141,9 @@ def _group(rows: Sequence[Row], budget: Budget) -> None:
     curves = [
         (f"seed {row.card.recipe['seed']}", *found.fronts[rule]) for row, found in zip(rows, profiles, strict=True)
     ]
-    st.markdown(f"#### {controls.plain_text(state.model_label(rows[0].name, card))}")
+    label = state.model_label(rows[0].name, card)
+    common = label.removesuffix(f" · seed-{card.recipe['seed']}")
+    st.markdown(f"#### {controls.plain_text(common)}")
     areas = spread([found.area[rule] for found in profiles])
     st.markdown(sentence(spread([found.exit_accuracy[-1] for found in profiles]), areas))
     chart, numbers = st.columns([0.55, 0.45], gap="large", vertical_alignment="center")

@@ -17,6 +17,7 @@ from core.errors import UserError
 
 _POINTS = 400  # drawn of each curve
 _MOST = 12
+_AT_FIRST = 4  # networks
 
 
 def table(rows: Sequence[tuple[str, str]], zoo: Zoo, least_accuracy: float) -> pd.DataFrame:
@@ -76,11 +77,11 @@ def show(zoo: Zoo, view: View) -> None:
 def _open(zoo: Zoo, view: View) -> None:
     cards = zoo.explorable
     left, middle, right = st.columns([4, 5, 3])
-    same_data = [name for name in cards if cards[name].dataset == cards[view.model].dataset]
+    others = [name for name in cards if cards[name].dataset == cards[view.model].dataset and name != view.model]
     names = left.multiselect(
         "Networks",
         list(cards),
-        default=same_data[:4],
+        default=[view.model, *others[: _AT_FIRST - 1]],
         format_func=lambda name: state.model_label(name, cards[name]),
         key="compare_names",
         persist_state="session",

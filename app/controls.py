@@ -6,7 +6,7 @@ from pathlib import Path
 
 import streamlit as st
 
-from app import state, timing
+from app import cache, state, timing
 from app.cache import Zoo
 from app.state import View
 from core.analysis.rules import RULES
@@ -65,10 +65,11 @@ def pick_rule(card: Card, view: View) -> None:
     st.checkbox(
         "calibrated",
         key="calibrated_choice",
-        disabled=not RULES[view.rule].uses_temperature,
+        disabled=not state.can_calibrate(view.model, view.rule),
         on_change=lambda: state.change_view(calibrated=st.session_state["calibrated_choice"]),
         help="Brings each exit's probabilities closer to how often it is right: its logits are divided by one "
-        "temperature per exit, fitted on the calibration split (temperature scaling).",
+        "temperature per exit, fitted on the calibration split (temperature scaling)."
+        + ("" if cache.has_class_tables(view.model) else f"\n\nNot for this network: {state.NO_TABLES}"),
         width="content",
     )
 

@@ -276,12 +276,7 @@ def set_scene(scene: Scene) -> None:
     st.session_state[_KEY] = scene
     parameters = write_scene(scene)
     st.session_state[_LINKED] = parameters
-    for name in _PARAMETERS:
-        if name in parameters:
-            if st.query_params.get(name) != parameters[name]:
-                st.query_params[name] = parameters[name]
-        elif name in st.query_params:
-            del st.query_params[name]
+    state.write_address(_PARAMETERS, parameters)
 
 
 def change(**changes: Any) -> None:
@@ -366,10 +361,14 @@ def below(ground: Ground, cards: Mapping[str, Card], scene: Scene, n: int) -> st
 
 
 def gap_words(refit: Line, recipe: RefitRecipe, ground: Ground, cards: Mapping[str, Card], lines: list[Line]) -> str:
-    """How far a refit is from the network trained at the same cost weight; empty where there is none."""
+    """How far a refit is from the network trained at the same cost weight; where there is none, why they differ."""
     twin = next((line for line in lines if not line.refitted and line.cost_weight == refit.cost_weight), None)
     if twin is None or twin.name is None or not recipe.fits_confidences:
-        return ""
+        if not ground.is_family or not recipe.fits_confidences:
+            return ""
+        differ = _differences(cards[ground.names[0]], recipe)
+        more = f" And {differ}." if differ else ""
+        return f"Its exits alone are refitted, on a frozen network; behind the solid lines all of it was trained.{more}"
     gap = accuracy_gap(twin.sweep, refit.sweep)
     if gap is None:
         return f"No cost is reached by both it and the network trained at λ = {refit.cost_weight:g}."

@@ -5,6 +5,7 @@ import hashlib
 import html
 import io
 import json
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -220,11 +221,11 @@ def sentence(story: "Story", card: Card, view: View, picture: Picture) -> list[t
 
 
 def shown_score(score: float) -> str:
-    """A score in as few digits as show it below 1, at most four."""
-    for digits in (2, 3, 4):
-        if round(score, digits) < 1:
-            return f"{score:.{digits}f}"
-    return "> 0.9999"
+    """A score in as few digits as show it below 1; cut, not rounded, as the component writes it."""
+    if score > 0.9999:
+        return "> 0.9999"
+    digits = 2 if 1 - score >= 0.05 else math.ceil(-math.log10(1 - score)) + 1
+    return f"{math.floor(score * 10**digits + 1e-9) / 10**digits:.{digits}f}"
 
 
 def below(card: Card, picture: Picture, view: View) -> str:

@@ -233,11 +233,13 @@ def sentence(job: Job, answers: Answers | None, card: Card) -> list[tuple[str, i
     n = len(answers.exits)
     cost = float(np.asarray(card.cost.relative())[answers.exits].mean())
     leave_early = float((answers.exits < card.num_exits - 1).mean())
-    most = int(np.bincount(answers.exits, minlength=card.num_exits).argmax())
+    counts = np.bincount(answers.exits, minlength=card.num_exits)
+    most = int(counts.argmax())
+    alone = (counts == counts[most]).sum() == 1
     images = f"{n:,} image{'s' if n != 1 else ''}"
     parts: list[tuple[str, int | str | None]] = [
-        (f"{images}: {100 * leave_early:.0f}\u202f% leave early, most at ", None),
-        (f"exit {most + 1}", most),
+        (f"{images}: {100 * leave_early:.0f}\u202f% leave early", None),
+        *([(", most at ", None), (f"exit {most + 1}", most)] if alone else []),
         (f", for {100 * cost:.0f}\u202f% of the computation", None),
     ]
     truth = _truth(job, card)

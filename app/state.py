@@ -32,8 +32,10 @@ AXES = {
     "paper": "cost as in the paper",
     "ms": "measured milliseconds",
 }
+NO_TABLES = "its answers are kept without class probabilities, to save space."
 _PARAMETERS = ("model", "rule", "temperature", "t", "off", "axis", "scale")
 _LONGEST_SHOWN = 40
+_NAMED = 4
 DATASETS = {"mnist": "MNIST", "cifar10": "CIFAR-10", "svhn": "SVHN", "tiny-imagenet": "Tiny-ImageNet"}
 
 
@@ -93,6 +95,11 @@ def readable(threshold: float) -> float:
     return round(threshold, digits)
 
 
+def can_calibrate(name: str, rule: str) -> bool:
+    """Whether a rule's scores can be taken at fitted temperatures for this network."""
+    return RULES[rule].uses_temperature and cache.has_class_tables(name)
+
+
 def card_thresholds(name: str, card: Card, rule: str) -> tuple[float, ...]:
     """Where a rule's control starts, as the card says."""
     values = tuple(readable(t) for t in card.thresholds(rule))
@@ -150,7 +157,7 @@ def read_view(
         known = tuple(words)
         return lambda word: word if word in known else None
 
-    model = follow("model", among(cards), default_model(cards), f"one of {', '.join(cards)}")
+    model = follow("model", among(cards), default_model(cards), _one_of(cards))
     card = cards[model]
     early = card.spec.num_early_exits
     rule = follow("rule", among(RULES), default_rule(card), f"one of {', '.join(RULES)}")
@@ -165,10 +172,20 @@ def read_view(
     off = follow("off", lambda text: _exits(text, early), (), f"early exits from 1 to {early}", "all exits")
     axis = follow("axis", among(AXES), "relative", f"one of {', '.join(AXES)}")
     scale = follow("scale", among(("even", "stretched")), "", "even or stretched", "what suits the scores")
-    calibrated = follow("temperature", among(("0", "1")), "0", "0 or 1", "no temperature") == "1"
+    wanted = follow("temperature", among(("0", "1")), "0", "0 or 1", "no temperature") == "1"
+    calibrated = wanted and can_calibrate(model, rule)
+    if wanted and RULES[rule].uses_temperature and not calibrated:
+        problems.append(f"The link asks for temperatures, which {model} has not: {NO_TABLES} Showing none.")
     stretched = scale == "stretched" if scale else None
-    view = View(model, rule, thresholds, off, axis, stretched, calibrated and RULES[rule].uses_temperature)
+    view = View(model, rule, thresholds, off, axis, stretched, calibrated)
     return view, problems
+
+
+def _one_of(names: Iterable[str]) -> str:
+    """`one of a, b, c`; of many names the first few and how many more."""
+    known = tuple(names)
+    more = f" or {len(known) - _NAMED} more" if len(known) > _NAMED + 1 else ""
+    return f"one of {', '.join(known[:_NAMED] if more else known)}{more}"
 
 
 def _thresholds(text: str, early_exits: int) -> tuple[float, ...] | None:
@@ -264,7 +281,7 @@ def choose_model(model: str, cards: Mapping[str, Card]) -> None:
             view.rule,
             default_thresholds(model, cards[model], view.rule),
             axis=view.axis,
-            calibrated=view.calibrated,
+            calibrated=view.calibrated and can_calibrate(model, view.rule),
         ),
         from_outside=True,
     )
@@ -279,7 +296,7 @@ def choose_rule(rule: str, card: Card) -> None:
             rule=rule,
             thresholds=default_thresholds(view.model, card, rule),
             stretched=None,
-            calibrated=view.calibrated and RULES[rule].uses_temperature,
+            calibrated=view.calibrated and can_calibrate(view.model, rule),
         ),
         from_outside=True,
     )

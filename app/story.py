@@ -241,7 +241,7 @@ def _drawer(trace: Trace, card: Card, view: View, scores: NDArray[np.float32]) -
     try:
         found, note = feature_map.load(view.model, trace), ""
     except UserError as error:
-        found, note = None, f"No neighbours to show: {error}."
+        found, note = None, f"No neighbours to show: {error}.".replace("`", "")
     try:
         story = tell(path[-1], with_class_table(trace, view.model), card, view, scores)
         data = payload(story, trace, card, view, found, note, images)

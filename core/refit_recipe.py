@@ -60,7 +60,7 @@ def check_cost_weight(value: float) -> float:
         UserError: it is negative, not finite or too large to compute with.
     """
     if not (math.isfinite(value) and 0 <= value <= LARGEST_COST_WEIGHT):
-        raise UserError(f"expected a cost weight from 0 to {LARGEST_COST_WEIGHT:,.0f}, got {value}: give one of these")
+        raise UserError(f"expected a cost weight from 0 to {LARGEST_COST_WEIGHT:,.0f}, got {value:g}: type another one")
     return value
 
 

@@ -1,5 +1,6 @@
 """The trace: what every exit said about every example of a split, recorded once. All exploring is arithmetic on it."""
 
+import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
@@ -244,6 +245,18 @@ class Trace:
             UserError: no such file, or not a whole trace of this format.
         """
         return read_file(partial(_read, small=small), Path(path), "a trace", "make it with `core trace`")
+
+
+def has_class_table(path: Path) -> bool:
+    """Whether a trace's file holds the class table, told from its list of contents; true where there is no such file.
+
+    What is wrong with a file, `Trace.load` says.
+    """
+    try:
+        with zipfile.ZipFile(path) as archive:
+            return "log_probabilities.npy" in archive.namelist()
+    except (OSError, zipfile.BadZipFile):
+        return True
 
 
 def _check(trace: Trace) -> None:

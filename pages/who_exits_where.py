@@ -59,7 +59,7 @@ def draw_map(shown: NDArray[np.bool_]) -> None:
     try:
         found = feature_map.load(view.model, trace)
     except UserError as error:
-        st.caption(controls.plain_text(f"No map: {error}"))
+        st.caption(controls.plain_text(f"No map: {error}".replace("`", "")))
         return
     colours = {"exit": "by exit taken", "class": "by class", "right": "by right or wrong"}
     colour = st.segmented_control(

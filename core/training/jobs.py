@@ -194,8 +194,8 @@ def check_name(name: str) -> None:
         fits = part[:1].isalnum() and all(c.isalnum() or c in "._-" for c in part) and part.isascii()
         if len(parts) != 2 or not fits or len(part) > NAME_LENGTH:
             raise UserError(
-                f"expected a name of 1 to {NAME_LENGTH} letters, digits, dots, dashes, got {printable(parts[-1])!r}: "
-                "name it otherwise"
+                f"expected a name of 1 to {NAME_LENGTH} letters, digits, dots, dashes, without spaces or slashes, got "
+                f"{printable(name.partition('/')[2] or name)!r}: name it otherwise"
             )
 
 

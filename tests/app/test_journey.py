@@ -28,7 +28,8 @@ def test_exits_that_are_switched_off_take_nobody() -> None:
 
 
 @pytest.mark.parametrize(
-    ("score", "text"), [(0.5, "0.50"), (0.996, "0.996"), (0.99991, "0.9999"), (1 - 1e-7, "> 0.9999")]
+    ("score", "text"),
+    [(0.5, "0.50"), (0.9384, "0.93"), (0.996, "0.9960"), (0.99985, "0.99985"), (1 - 1e-7, "> 0.9999")],
 )
 def test_a_score_below_one_is_never_shown_as_one(score: float, text: str) -> None:
     assert shown_score(score) == text

@@ -102,6 +102,9 @@ def test_the_sentence_counts(loaded) -> None:
     cost = np.array(card.cost.relative())
     expected = 100 * (3 * cost[0] + cost[2]) / 4
     assert words == f"4 images: 75 % leave early, most at exit 1, for {expected:.0f} % of the computation"
+    tie = leave(logits[2:], np.zeros((2, 3), np.float32), "probability", (0.9,))
+    words = "".join(text for text, _ in sentence(job, tie, card)).replace("\u202f", " ")
+    assert words == f"2 images: 50 % leave early, for {100 * (cost[0] + cost[2]) / 2:.0f} % of the computation"
     assert sentence(job, None, card) == [("Stopped before the first image", None)]
     job.files.files.clear()
     assert sentence(job, None, card) == [("No image among what was brought", None)]

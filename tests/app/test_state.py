@@ -80,6 +80,12 @@ def test_a_wrong_field_leaves_the_others_alone():
     assert len(problems) == 1
 
 
+def test_of_many_networks_a_few_are_named():
+    cards = {f"own/net{number}": card() for number in range(20)}
+    _, (line,) = read_view({"model": "nonsense"}, cards, start=card_thresholds)
+    assert "one of own/net0, own/net1, own/net2, own/net3 or 16 more: showing own/net0" in line
+
+
 def test_long_nonsense_is_cut():
     _, (line,) = read(t="9" * 5000)
     assert len(line) < 250

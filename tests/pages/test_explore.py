@@ -156,6 +156,22 @@ def test_calibrated_rules_are_for_probabilities_only():
     assert at.query_params["temperature"] == "1"
 
 
+def test_networks_without_class_tables_are_not_calibrated():
+    name = "mnist/eenet8-pool"
+    assert not cache.has_class_tables(name)
+    at = open_page(model=name, rule="probability", temperature="1")
+    assert not at.exception
+    assert not at.error
+    assert at.checkbox(key="calibrated_choice").disabled
+    assert not at.checkbox(key="calibrated_choice").value
+    assert any("kept without class probabilities" in line.value for line in at.warning)
+    # and on the way there from one that is
+    at = open_page(model=MODEL, rule="probability", temperature="1")
+    at.selectbox(key="network").set_value(name).run()
+    assert not at.error
+    assert not at.checkbox(key="calibrated_choice").value
+
+
 def test_comparing_opens_on_demand():
     at = open_page(model=MODEL)
     assert not at.get("plotly_chart")
