@@ -30,7 +30,8 @@ TUNING_EXAMPLES = 2000
 MAX_FILE_BYTES = 2**31  # uncompressed
 _STORED_SCORES = ("probability", "margin", "entropy")  # confidence is stored unclipped, patience follows from predicted
 _TABLE_ERROR = 0.00025
-_COMPACT_BITS = 11  # as many as float16 has
+_COMPACT_BITS = 9  # of a score's distance below 1: about 0.2 % of it
+_CODE_BITS = 11  # that two bytes of a file have room for, as many as float16
 _ONE = np.float32(1).view(np.int32)
 
 
@@ -347,15 +348,15 @@ def _distance(scores: NDArray[np.float32]) -> NDArray[np.int32]:
     return _ONE - (scores + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0
 
 
-def _spare_bits(distance: NDArray[np.int32]) -> NDArray[np.int32]:
-    """How many of its last bits a number has beyond `_COMPACT_BITS`."""
-    return np.maximum(np.frexp(distance.astype(np.float64))[1] - _COMPACT_BITS, 0).astype(np.int32)
+def _spare_bits(distance: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
+    """How many of its last bits a number has beyond its first `bits`."""
+    return np.maximum(np.frexp(distance.astype(np.float64))[1] - bits, 0).astype(np.int32)
 
 
 def _round_scores(scores: NDArray[np.float32]) -> NDArray[np.float32]:
     """Scores whose distance below 1 has at most `_COMPACT_BITS` significant bits, rounded up; order is kept."""
     distance = _distance(scores)
-    spare = _spare_bits(distance)
+    spare = _spare_bits(distance, _COMPACT_BITS)
     return (_ONE - (distance >> spare << spare)).view(np.float32)
 
 
@@ -365,10 +366,10 @@ def _pack_scores(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
     Four bytes, or two where the scores are those of a compact trace: the bits that count, and how often to double them.
     """
     distance = _distance(scores.T)
-    spare = _spare_bits(distance)
+    spare = _spare_bits(distance, _CODE_BITS)
     digits = distance >> spare
     if (digits << spare == distance).all():
-        return _pack_bytes((digits + (spare << (_COMPACT_BITS - 1))).astype(np.uint16))
+        return _pack_bytes((digits + (spare << (_CODE_BITS - 1))).astype(np.uint16))
     return _pack_bytes(distance)
 
 
@@ -376,10 +377,10 @@ def _unpack_scores(planes: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
     """The inverse of `_pack_scores`, (examples, exits)."""
     if planes.shape[0] == 2:
         code = _unpack_bytes(planes, "<u2").astype(np.int32)
-        spare = np.maximum((code >> (_COMPACT_BITS - 1)) - 1, 0)
-        if (spare > 31 - _COMPACT_BITS).any():
+        spare = np.maximum((code >> (_CODE_BITS - 1)) - 1, 0)
+        if (spare > 31 - _CODE_BITS).any():
             raise ValueError(f"{name} is outside 0..1")
-        distance = (code - (spare << (_COMPACT_BITS - 1))) << spare
+        distance = (code - (spare << (_CODE_BITS - 1))) << spare
     else:
         distance = _unpack_bytes(planes, "<i4")
     scores = np.ascontiguousarray((_ONE - distance).T).view(np.float32)

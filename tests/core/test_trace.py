@@ -107,9 +107,9 @@ def test_tuning_and_certifying_parts_split_by_id():
     assert record(*outputs(5000, 1, 2)).tuning().n == 2000
 
 
-def test_the_compact_form_keeps_order_and_eleven_bits_of_the_distance_below_one(tmp_path):
-    steps = np.array([0, 1, 2047, 2048, 4097, 2**23 - 1, 2**23 + 12345, 0x3F800000])  # of float32, down from 1 to 0
-    kept = np.array([0, 1, 2047, 2048, 4096, 2047 * 2**12, 2**23 + 8192, 0x3F800000 >> 19 << 19])
+def test_the_compact_form_keeps_order_and_nine_bits_of_the_distance_below_one(tmp_path):
+    steps = np.array([0, 1, 511, 512, 1025, 2**23 - 1, 2**23 + 34567, 0x3F800000])  # of float32, down from 1 to 0
+    kept = np.array([0, 1, 511, 512, 1024, 511 * 2**14, 2**23 + 32768, 0x3F800000 >> 21 << 21])
     scores = (0x3F800000 - steps).astype(np.int32).view(np.float32)[:, None]
     assert np.array_equal((0x3F800000 - _round_scores(scores)[:, 0].view(np.int32)), kept)
 
@@ -120,7 +120,7 @@ def test_the_compact_form_keeps_order_and_eleven_bits_of_the_distance_below_one(
         order = np.argsort(values[:, 0], kind="stable")
         assert (np.diff(compact.scores[name][order, 0]) >= 0).all()
         assert ((1 - compact.scores[name]) <= 1.0000001 * (1 - values)).all()
-        assert np.abs(compact.scores[name] - values).max() < 0.0005
+        assert np.abs(compact.scores[name] - values).max() < 0.002
     for small, name in ((compact, "compact.npz"), (trace.small(), "small.npz")):
         small.save(tmp_path / name)
         assert_same(Trace.load(tmp_path / name), small)
