@@ -4,6 +4,7 @@ import base64
 import hashlib
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -57,18 +58,27 @@ def zoo() -> Zoo:
     return _zoo(_stamp(ROOT))
 
 
-def _stamp(root: Path) -> tuple[tuple[str, int, int], ...]:
-    """Name, size and time of every file of every checkpoint: what a change would change."""
-    found = []
-    for path in sorted([*root.glob("*/*.*"), *root.glob("*/*/*.*"), *root.glob("*"), *root.glob("*/*")]):
-        if path.is_dir() or path.name in _STAMPED:
-            facts = path.stat()
-            found.append((path.relative_to(root).as_posix(), 0 if path.is_dir() else facts.st_size, facts.st_mtime_ns))
-    return tuple(found)
+def _stamp(root: Path) -> str:
+    """Name, size and time of every file of every checkpoint, what a change would change: as one hash."""
+    found: list[tuple[str, int, int]] = []
+
+    def visit(folder: str, inside: str, depth: int) -> None:
+        with suppress(OSError), os.scandir(folder) as entries:  # a folder that just went away
+            for entry in entries:
+                if entry.is_dir():
+                    found.append((inside + entry.name, 0, entry.stat().st_mtime_ns))
+                    if depth < 2:
+                        visit(entry.path, f"{inside}{entry.name}/", depth + 1)
+                elif entry.name in _STAMPED:
+                    facts = entry.stat()
+                    found.append((inside + entry.name, facts.st_size, facts.st_mtime_ns))
+
+    visit(str(root), "", 0)
+    return hashlib.blake2b(repr(sorted(found)).encode(), digest_size=16).hexdigest()
 
 
 @st.cache_resource(max_entries=4, show_spinner=False)
-def _zoo(stamp: tuple[tuple[str, int, int], ...]) -> Zoo:
+def _zoo(stamp: str) -> Zoo:
     entries: list[CheckpointEntry] = list_checkpoints(ROOT)
     return Zoo(
         {entry.name: entry.card for entry in entries if entry.card},

@@ -217,11 +217,12 @@ def checkpoint_folder(name: str, root: Path = CHECKPOINTS) -> Path:
         UserError: there is none, or the name leads out of the root.
     """
     parts = name.split("/")
-    safe = all(part not in ("", ".", "..") and part.isprintable() and "\\" not in part for part in parts)
-    candidates = _candidates(root)
-    if safe and root.joinpath(*parts) in candidates:
-        return root.joinpath(*parts)
-    names = ", ".join(folder.relative_to(root).as_posix() for folder in candidates)
+    safe = all(part.isprintable() and "\\" not in part and not _is_hidden(part) for part in parts)
+    if safe and len(parts) <= 2 and all(parts):
+        folder = root.joinpath(*parts)
+        if folder.is_dir() and _is_checkpoint(root / parts[0]) == (len(parts) == 1):
+            return folder
+    names = ", ".join(folder.relative_to(root).as_posix() for folder in _candidates(root))
     raise UserError(f"expected a checkpoint among {names or 'none so far'}, got {name!r}: see `python -m core list`")
 
 
@@ -397,15 +398,23 @@ def _candidates(root: Path) -> list[Path]:
     """Folders that are, or should be, checkpoints: DATASET/MODEL, and those below the root with a card or weights."""
     found: list[Path] = []
     for outer in _folders(root):
-        own = any((outer / name).exists() for name in (CARD_FILE, WEIGHTS_FILE))
-        found.extend([outer] if own else _folders(outer))
+        found.extend([outer] if _is_checkpoint(outer) else _folders(outer))
     return found
+
+
+def _is_checkpoint(folder: Path) -> bool:
+    """Whether a folder holds a card or weights itself."""
+    return any((folder / name).exists() for name in (CARD_FILE, WEIGHTS_FILE))
+
+
+def _is_hidden(name: str) -> bool:
+    return name.startswith((".", "__"))
 
 
 def _folders(parent: Path) -> list[Path]:
     """Folders in a folder, hidden ones left out; none where it cannot be read."""
     try:
-        inside = sorted(path for path in parent.iterdir() if not path.name.startswith((".", "__")))
+        inside = sorted(path for path in parent.iterdir() if not _is_hidden(path.name))
         return [path for path in inside if path.is_dir()]
     except OSError:
         return []
