@@ -60,6 +60,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--method", choices=("alive", "end-to-end", "two-stage"), help="overrides the recipe's")
     parser.add_argument("--cost-weight", type=float, default=1.0, metavar="W", help="lambda (1)")
+    parser.add_argument(
+        "--early-exit-weight",
+        type=float,
+        metavar="W",
+        help="of each early exit's cross-entropy, overrides the recipe's",
+    )
     parser.add_argument("--epochs", type=int, default=30)
     parser.add_argument("--optimizer", choices=("muon", "sgd", "adam"))
     parser.add_argument("--learning-rate", type=float)

@@ -70,6 +70,8 @@ class Recipe:
                 raise UserError(f"expected {name} among {', '.join(choices)}, got {getattr(self, name)!r}")
         if not (math.isfinite(self.cost_weight) and self.cost_weight >= 0):
             raise UserError(f"expected a cost weight of 0 or more, got {self.cost_weight}")
+        if not (math.isfinite(self.early_exit_weight) and self.early_exit_weight >= 0):
+            raise UserError(f"expected a weight of the early exits of 0 or more, got {self.early_exit_weight}")
         for name in ("epochs", "batch_size"):
             if getattr(self, name) < 1:
                 raise UserError(f"expected {name} of 1 or more, got {getattr(self, name)}")

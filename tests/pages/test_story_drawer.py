@@ -61,7 +61,7 @@ def test_without_a_map_the_drawer_says_how_to_make_one(monkeypatch, checkpoints)
     (checkpoints / MODEL / "map-test.npz").unlink()
     at = open_drawer(monkeypatch, 17)
     assert not at.exception and not at.error
-    assert f"run `python -m core map {MODEL}`" in told(at)["note"]
+    assert f"run python -m core map {MODEL}" in told(at)["note"]
     assert told(at)["sheet"] is None and not at.get("page_link")  # no images there either
 
 

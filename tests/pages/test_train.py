@@ -109,7 +109,7 @@ def test_a_newcomer_can_start_something_useful_at_once(places):
     [
         ("train_exits", 99, "Expected at most 2 early exits with placement linear on this network, got 99"),
         ("train_cost_weight", -1.0, "Expected a cost weight of 0 or more, got -1"),
-        ("train_name", "../x", "Expected a name of 1 to 60 letters, digits, dots, dashes, got 'x'"),
+        ("train_name", "../x", "Expected a name of 1 to 60 letters, digits, dots, dashes, without"),
         ("train_name", "eenet8", "Expected a new name, got mnist/eenet8, which there is already"),
         ("train_resolution", True, "Expected exit type pool, bnpool or grid with smaller images, got plain"),
     ],

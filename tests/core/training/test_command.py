@@ -69,6 +69,7 @@ def test_a_plain_network_and_the_papers_recipe_train_too(pictures, tmp_path):
     [
         (("--exits", "9"), "at most 2 early exits"),
         (("--cost-weight", "nan"), "cost weight of 0 or more"),
+        (("--early-exit-weight", "nan"), "weight of the early exits of 0 or more"),
         (("--cost-weight", "-1"), "cost weight of 0 or more"),
         (("--epochs", "0"), "epochs of 1 or more"),
         (("--dataset", "nowhere"), "expected a dataset"),
