@@ -76,7 +76,7 @@ def embedded_picture(card: Card, row: int, label: int) -> Picture:
         prepared = Prepared(preprocessing.normalise(pixels[None]), pixels, ())
     else:
         prepared = preprocessing.prepare(to_image(pixels))
-    dataset = DATASETS.get(card.dataset, card.dataset)
+    dataset = DATASETS.get(card.dataset, card.dataset).replace("-", "\u2011")  # not to be broken over two lines
     return Picture(
         key=f"{card.dataset} {row}",
         name=f"Test image {row}",

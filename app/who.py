@@ -396,7 +396,7 @@ def sentence(trace: Trace, exits: NDArray[np.int64], names: tuple[str, ...]) -> 
         parts += [
             ("; ", None),
             (f"{lost:,} image{'s' if lost > 1 else ''}", "wrong"),
-            (f" {'were' if lost > 1 else 'was'} right at an earlier exit and end{'' if lost > 1 else 's'} wrong", None),
+            (" turned from right to wrong on the way", None),
         ]
     else:
         parts.append(("; no image loses a right answer on its way", None))

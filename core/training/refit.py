@@ -17,6 +17,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from scipy.optimize import minimize
+from threadpoolctl import threadpool_limits
 from torch import Tensor, nn
 
 from core.checkpoints import Card
@@ -37,6 +38,7 @@ CONFIDENCE_DECAY = 1e-4
 SOFTMAX_STEPS = 100  # L-BFGS steps at most
 CONFIDENCE_STEPS = 80
 _STEPS_A_CALL = 5
+ONE_THREAD = 1  # products of 10,000 x 32 are too small to share: two threads take twice the time waiting
 Report = Callable[[float], None]
 
 
@@ -129,7 +131,8 @@ def softmax_regression(
         report(min(1.0, done / steps))
 
     options = {"maxiter": steps, "maxfun": 20 * steps, "gtol": tolerance, "ftol": 0, "maxcor": 20}
-    found = minimize(loss, np.zeros(size).ravel(), jac=True, method="L-BFGS-B", callback=step, options=options)
+    with threadpool_limits(ONE_THREAD):
+        found = minimize(loss, np.zeros(size).ravel(), jac=True, method="L-BFGS-B", callback=step, options=options)
     weights = found.x.reshape(size)
     weight = whiten @ weights[:-1]  # (features, classes)
     report(1.0)
@@ -220,7 +223,7 @@ def _fit_branches(
         total.backward()
         return total
 
-    with torch.enable_grad():
+    with torch.enable_grad(), threadpool_limits(ONE_THREAD):
         for step in range(0, steps, _STEPS_A_CALL):
             optimizer.step(value)
             report(min(1.0, (step + _STEPS_A_CALL) / steps))
