@@ -111,9 +111,9 @@ def test_the_sentence_says_what_a_loop_finds(threshold, seed):
         right = [bool(p == trace.labels[i]) for p in trace.predicted[i]]
         lost += not right[exits[i]] and any(right[: exits[i]])
     if lost > 1:
-        assert said.endswith(f"; {lost} images were right at an earlier exit and end wrong")
+        assert said.endswith(f"; {lost} images turned from right to wrong on the way")
     else:
-        assert ("ends wrong" in said) == bool(lost)
+        assert ("1 image turned from right to wrong" in said) == bool(lost)
     if len(set(exits.tolist())) == 1:
         assert said.startswith(f"All 300 images leave at exit {exits[0] + 1}")
     elif "done by exit" in said and "alike" not in said:
