@@ -6,14 +6,14 @@ import html
 import io
 import json
 import math
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import streamlit as st
 from PIL import Image
 
-from app import cache, theme
+from app import cache, stopwatch, theme
 from app.component import component
 from app.state import DATASETS, View
 from core.analysis.rules import RULES
@@ -25,7 +25,6 @@ from core.data.preprocess import Prepared, Preprocessing, to_image
 if TYPE_CHECKING:
     from core.network.devices import Device
     from core.network.executor import Story
-    from core.network.timing import Timing
 
 TOP_CLASSES = 3
 _PREVIEW = 480  # pixels on the longer side
@@ -165,20 +164,16 @@ def _jpeg_url(image: Image.Image) -> str:
     return "data:image/jpeg;base64," + base64.b64encode(buffer.getvalue()).decode()
 
 
-def tell(
-    network: Any, card: Card, view: View, picture: Picture, fitted: tuple[float, ...] | None = None
-) -> "tuple[Story, Timing]":
-    """The executor's story of a picture, later exits heard as well, and how long it took. Hold the network's lock.
+def tell(network: Any, card: Card, view: View, picture: Picture, fitted: tuple[float, ...] | None = None) -> "Story":
+    """The executor's story of a picture, later exits heard as well. Hold the network's lock.
 
     Args:
         fitted: a temperature for each exit, or None.
     """
     from core.network.executor import Policy, run_exit_by_exit
-    from core.network.timing import time_image
 
     policy = Policy(view.rule, view.effective(card.spec.num_early_exits), fitted)
-    story = run_exit_by_exit(network, picture.prepared.input, policy, card.cost, beyond=True)
-    return story, time_image(network, picture.prepared.input, story.exit)
+    return run_exit_by_exit(network, picture.prepared.input, policy, card.cost, beyond=True)
 
 
 def leaves_by_threshold(scores: list[float], off: tuple[int, ...] = ()) -> list[tuple[float, float, int]]:
@@ -261,7 +256,6 @@ def blocks_of(card: Card) -> list[dict[str, Any]]:
 
 def payload(
     story: "Story",
-    timing: "Timing",
     card: Card,
     view: View,
     picture: Picture,
@@ -317,13 +311,8 @@ def payload(
             "channels": seen.shape[0],
             "steps": list(picture.prepared.steps),
         },
-        "timing": {
-            "early": list(timing.early),
-            "full": list(timing.full),
-            "repeats": timing.repeats,
-            "device": device.label.removeprefix("GPU ").removeprefix("CPU "),
-            "kind": "CPU" if device.name == "cpu" else "GPU",
-        },
+        "device": device.label.removeprefix("GPU ").removeprefix("CPU "),
+        "kind": "CPU" if device.name == "cpu" else "GPU",
         "note": note[0] if note else None,
         "unusual": bool(note and note[1]),
         "palette": theme.palette(card.num_exits),
@@ -346,9 +335,17 @@ def show_sentence(
     _mount_sentence(key=key, data=data)
 
 
-def show(data: dict[str, Any]) -> None:
-    """Draw the journey from its `payload`."""
-    _mount_journey(key="journey", data=data)
+@st.fragment
+def show(data: dict[str, Any], run: stopwatch.Run, network: Any, lock: Any, picture: Picture) -> None:
+    """Draw the journey from its `payload`; once drawn it asks for its times, and this alone runs again."""
+
+    def measure() -> None:
+        with lock:
+            stopwatch.measure(run, network, picture.prepared.input)
+
+    timing = stopwatch.known(run)
+    data = {**data, "timing": None if timing is None else asdict(timing)}
+    _mount_journey(key="journey", data=data, on_time_change=measure)
 
 
 # in place of the sentence and the journey while torch is loaded, of the same height

@@ -23,16 +23,21 @@ from core.analysis.rules import (
 )
 from core.arrays import open_arrays, read_file, write_arrays
 from core.errors import UserError
+from core.trace_codes import (
+    code_open_shares,
+    decode_open_shares,
+    pack_scores,
+    pack_table,
+    round_scores,
+    unpack_scores,
+    unpack_table,
+)
 
 FORMAT = 1
 SPLITS = ("calibration", "test")
 TUNING_EXAMPLES = 2000
 MAX_FILE_BYTES = 2**31  # uncompressed
-_STORED_SCORES = ("probability", "margin", "entropy")  # confidence is stored unclipped, patience follows from predicted
 _TABLE_ERROR = 0.00025
-_COMPACT_BITS = 9  # of a score's distance below 1: about 0.2 % of it
-_CODE_BITS = 11  # that two bytes of a file have room for, as many as float16
-_ONE = np.float32(1).view(np.int32)
 
 
 @dataclass(frozen=True, eq=False)
@@ -175,15 +180,16 @@ class Trace:
         return replace(self, log_probabilities=None)
 
     def compact(self) -> "Trace":
-        """The form for a repository with many networks: no class table, scores with `_COMPACT_BITS` significant bits.
+        """The form for a repository with many networks: no class table, scores rounded; a file takes a third.
 
-        What is rounded is a score's distance below 1, in steps of float32: scores next to 1 stay apart, order is kept,
-        and a file takes about half of its size.
+        Of confidence and largest probability the distance below 1 is rounded, to 0.4 % at most: scores next to 1 stay
+        apart, order is kept. Margin and entropy move by 0.02 at most, less the nearer p is to 1.
         """
-        confidence = _round_scores(self.confidence)
-        scores = {name: _round_scores(values) for name, values in self.scores.items()}
-        scores |= {"confidence": as_scores(confidence), "patience": self.scores["patience"]}
-        return replace(self, confidence=confidence, scores=scores, log_probabilities=None)
+        confidence = round_scores(self.confidence)
+        p = round_scores(self.scores["probability"])
+        margin, entropy = decode_open_shares(p, *code_open_shares(self.scores, self.classes), self.classes)
+        scores = {"confidence": as_scores(confidence), "probability": p, "margin": margin, "entropy": entropy}
+        return replace(self, confidence=confidence, scores={**self.scores, **scores}, log_probabilities=None)
 
     def select(self, rows: NDArray) -> "Trace":
         """The same for some examples, given by row numbers or a mask."""
@@ -226,12 +232,17 @@ class Trace:
             "labels": self.labels.astype(small_int),
             "id_steps": np.diff(self.ids, prepend=0).astype(np.int32),
             "predicted": np.ascontiguousarray(self.predicted.T.astype(small_int)),  # (exits, examples)
-            "confidence": _pack_scores(self.confidence),
+            "confidence": pack_scores(self.confidence),
+            "probability": pack_scores(self.scores["probability"]),
         }
-        for name in _STORED_SCORES:
-            arrays[name] = _pack_scores(self.scores[name])
+        shares = code_open_shares(self.scores, self.classes)
+        margin, entropy = decode_open_shares(self.scores["probability"], *shares, self.classes)
+        if np.array_equal(margin, self.scores["margin"]) and np.array_equal(entropy, self.scores["entropy"]):
+            arrays["second_share"], arrays["spread"] = (np.ascontiguousarray(codes.T) for codes in shares)
+        else:
+            arrays["margin"], arrays["entropy"] = (pack_scores(self.scores[name]) for name in ("margin", "entropy"))
         if self.log_probabilities is not None:
-            values, ranks = _pack_table(self.log_probabilities, self.predicted)
+            values, ranks = pack_table(self.log_probabilities, self.predicted)
             arrays["log_probabilities"], arrays["log_probability_ranks"] = values, ranks
         write_arrays(path, meta, arrays)
 
@@ -301,105 +312,27 @@ def _round_table(log_p: NDArray[np.float64], predicted: NDArray[np.int16]) -> ND
     return rounded
 
 
-def _from_predicted(predicted: NDArray[np.int16], classes: int, back: bool = False) -> NDArray[np.int64]:
-    """Indices (examples, exits, classes) that count the classes from the predicted one on, or back from there."""
-    offsets = -predicted[..., None].astype(np.int64) if back else predicted[..., None].astype(np.int64)
-    return (np.arange(classes) + offsets) % classes
-
-
-def _pack_table(table: NDArray[np.float16], predicted: NDArray[np.int16]) -> tuple[NDArray, NDArray]:
-    """The class table as its distinct values and byte planes of their ranks (2, exits, classes, examples).
-
-    Classes are counted from the predicted one on, so that the large values lie together and compress.
-    """
-    values, ranks = np.unique(table, return_inverse=True)
-    order = _from_predicted(predicted, table.shape[2])
-    ranks = np.take_along_axis(ranks.reshape(table.shape).astype(np.uint16), order, axis=2)
-    return values, _pack_bytes(ranks.transpose(1, 2, 0))
-
-
-def _unpack_table(values: NDArray, planes: NDArray, predicted: NDArray[np.int16], classes: int) -> NDArray[np.float16]:
-    """The inverse of `_pack_table`."""
-    ranks = _unpack_bytes(planes, "<u2").transpose(2, 0, 1)
-    if values.dtype != np.float16 or values.ndim != 1 or np.isnan(values).any():
-        raise ValueError("the class table is not float16")
-    if ranks.shape != (*predicted.shape, classes) or (ranks.size and ranks.max() >= len(values)):
-        raise ValueError("the class table does not fit")
-    return np.take_along_axis(values[ranks], _from_predicted(predicted, classes, back=True), axis=2)
-
-
-def _pack_bytes(array: NDArray) -> NDArray[np.uint8]:
-    """Split numbers into planes of equal bytes, (bytes, ...): high bytes alike lie together and compress."""
-    array = np.ascontiguousarray(array.astype(array.dtype.newbyteorder("<")))
-    planes = array.view(np.uint8).reshape(*array.shape, array.dtype.itemsize)
-    return np.ascontiguousarray(np.moveaxis(planes, -1, 0))
-
-
-def _unpack_bytes(planes: NDArray[np.uint8], dtype: str) -> NDArray:
-    """The inverse of `_pack_bytes`."""
-    if planes.dtype != np.uint8 or planes.shape[0] != np.dtype(dtype).itemsize:
-        raise ValueError("byte planes of another type")
-    joined = np.ascontiguousarray(np.moveaxis(planes, 0, -1))
-    return joined.view(dtype)[..., 0].astype(np.dtype(dtype).newbyteorder("="))
-
-
-def _distance(scores: NDArray[np.float32]) -> NDArray[np.int32]:
-    """How far float32 in 0..1 lies below 1, in float steps."""
-    return _ONE - (scores + np.float32(0)).view(np.int32)  # + 0 turns -0 into 0
-
-
-def _spare_bits(distance: NDArray[np.int32], bits: int) -> NDArray[np.int32]:
-    """How many of its last bits a number has beyond its first `bits`."""
-    return np.maximum(np.frexp(distance.astype(np.float64))[1] - bits, 0).astype(np.int32)
-
-
-def _round_scores(scores: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Scores whose distance below 1 has at most `_COMPACT_BITS` significant bits, rounded up; order is kept."""
-    distance = _distance(scores)
-    spare = _spare_bits(distance, _COMPACT_BITS)
-    return (_ONE - (distance >> spare << spare)).view(np.float32)
-
-
-def _pack_scores(scores: NDArray[np.float32]) -> NDArray[np.uint8]:
-    """float32 in 0..1 (examples, exits) as byte planes (bytes, exits, examples) of its distance below 1 in float steps.
-
-    Four bytes, or two where the scores are those of a compact trace: the bits that count, and how often to double them.
-    """
-    distance = _distance(scores.T)
-    spare = _spare_bits(distance, _CODE_BITS)
-    digits = distance >> spare
-    if (digits << spare == distance).all():
-        return _pack_bytes((digits + (spare << (_CODE_BITS - 1))).astype(np.uint16))
-    return _pack_bytes(distance)
-
-
-def _unpack_scores(planes: NDArray[np.uint8], name: str) -> NDArray[np.float32]:
-    """The inverse of `_pack_scores`, (examples, exits)."""
-    if planes.shape[0] == 2:
-        code = _unpack_bytes(planes, "<u2").astype(np.int32)
-        spare = np.maximum((code >> (_CODE_BITS - 1)) - 1, 0)
-        if (spare > 31 - _CODE_BITS).any():
-            raise ValueError(f"{name} is outside 0..1")
-        distance = (code - (spare << (_CODE_BITS - 1))) << spare
-    else:
-        distance = _unpack_bytes(planes, "<i4")
-    scores = np.ascontiguousarray((_ONE - distance).T).view(np.float32)
-    if not ((scores >= 0) & (scores <= 1)).all():
-        raise ValueError(f"{name} is outside 0..1")
-    return scores
-
-
 def _read(path: Path, small: bool) -> Trace:
     with open_arrays(path, FORMAT, MAX_FILE_BYTES) as (meta, arrays):
         predicted = np.ascontiguousarray(arrays["predicted"].T.astype(np.int16))
-        confidence = _unpack_scores(arrays["confidence"], "confidence")
-        scores = {"confidence": as_scores(confidence), "patience": patience(predicted)}
-        for name in _STORED_SCORES:
-            scores[name] = _unpack_scores(arrays[name], name)
+        confidence = unpack_scores(arrays["confidence"], "confidence")
+        p = unpack_scores(arrays["probability"], "probability")
+        if "margin" in arrays:
+            margin, entropy = (unpack_scores(arrays[name], name) for name in ("margin", "entropy"))
+        else:  # a compact trace
+            second, spread = (np.ascontiguousarray(arrays[name].T) for name in ("second_share", "spread"))
+            margin, entropy = decode_open_shares(as_scores(p), second, spread, int(meta["classes"]))
+        scores = {
+            "confidence": as_scores(confidence),
+            "probability": p,
+            "margin": margin,
+            "entropy": entropy,
+            "patience": patience(predicted),
+        }
         table = None
         if not small and "log_probabilities" in arrays:
             values, ranks = arrays["log_probabilities"], arrays["log_probability_ranks"]
-            table = _unpack_table(values, ranks, predicted, int(meta["classes"]))
+            table = unpack_table(values, ranks, predicted, int(meta["classes"]))
         trace = Trace(
             confidence,
             scores,

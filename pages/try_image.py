@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import streamlit as st
 
-from app import attention, cache, choice, controls, harder, journey, many, picker, state, unusual
+from app import attention, cache, choice, controls, harder, journey, many, picker, state, stopwatch, unusual
 from core.analysis.sweep import route
 from core.errors import UserError
 
@@ -47,7 +47,16 @@ job = many.current_job() if current.way == "many" else None
 for line in [*state.problems(), *choice.problems()]:
     st.warning(choice.escaped(line), icon=":material/link_off:")
 
-sentence = st.empty()
+sentence = st.container()  # not st.empty(): that would take the old sentence and story away before the new ones come
+waiting_sentence = sentence.empty()
+
+
+def say(parts: list[tuple[str, int | str | None]], line: str = "") -> None:
+    waiting_sentence.empty()
+    with sentence:
+        journey.show_sentence(parts, line, card.num_exits, present)
+
+
 if present:
     story_column = st.container()
 else:
@@ -70,9 +79,10 @@ else:
 device = None
 with story_column:
     batch = st.container()
-    place = st.empty()
+    place = st.container()
+    waiting = place.empty()
     if job and not job.done and not job.stopped:
-        sentence.html(journey.waiting_sentence(f"Reading {len(job.files.files):,} files …"))
+        waiting_sentence.html(journey.waiting_sentence(f"Reading {len(job.files.files):,} files …"))
     try:
         if current.way == "many":
             if many.line():
@@ -86,43 +96,39 @@ with story_column:
                 job.turn_to(card, cache.weights_hash(view.model))
                 with batch:
                     answers = many.show(job, network, lock, card, view, fitted, present)
-                with sentence.container():
-                    parts = many.sentence(job, answers, card)
-                    journey.show_sentence(parts, many.below(job, card, device.label), card.num_exits, present)
+                say(many.sentence(job, answers, card), many.below(job, card, device.label))
                 current = replace(current, brought=many.opened(job))
         picture = choice.load_picture(current, card, labels)
         if picture is None:
             if job is None:
-                with sentence.container():
-                    journey.show_sentence([(choice.WAYS[current.way][2], None)], "", card.num_exits, present)
-            with place.container():
+                say([(choice.WAYS[current.way][2], None)])
+            with place:
                 choice.invite(current, card, job is not None)
             st.stop()
         if "torch" not in sys.modules:
-            sentence.html(journey.WAITING_SENTENCE)
-            place.html(journey.WAITING)
+            waiting_sentence.html(journey.WAITING_SENTENCE)
+            waiting.html(journey.WAITING)
         from core.network.devices import pick_device
 
         device = pick_device(state.current_device())
         network, _, lock = cache.load_network(view.model, device.name)
         with lock:
-            story, timing = journey.tell(network, card, view, picture, fitted)
+            story = journey.tell(network, card, view, picture, fitted)
         note = unusual.look(view.model, card, picture.prepared, device.name) if picture.uploaded else None
-        data = journey.payload(story, timing, card, view, picture, device, present, note)
+        data = journey.payload(story, card, view, picture, device, present, note)
     except UserError as error:
         if job is None:
-            with sentence.container():
-                journey.show_sentence([("This picture did not reach the network", None)], "", card.num_exits, present)
+            say([("This picture did not reach the network", None)])
         place.error(choice.escaped(str(error)), icon=":material/image_not_supported:")
         st.stop()
     parts, line = journey.sentence(story, card, view, picture), journey.below(card, picture, view)
-    with place.container():
+    waiting.empty()
+    with place:
         if job:
             journey.show_sentence(parts, line, card.num_exits, present, key="picture_sentence")
-        journey.show(data)
+        journey.show(data, stopwatch.Run(view.model, device.name, picture.key, story.exit), network, lock, picture)
 if job is None:
-    with sentence.container():
-        journey.show_sentence(parts, line, card.num_exits, present)
+    say(parts, line)
 with story_column:
     attention.show(card, view, picture, story, fitted)
     harder.show(card, view, picture, fitted)

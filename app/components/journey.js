@@ -3,10 +3,11 @@ import { THIN, element, inkOn, isDark } from "./shared.js";
 
 const instances = new WeakMap();
 
-export default function mount({ data, parentElement }) {
+export default function mount({ data, parentElement, setTriggerValue }) {
   let journey = instances.get(parentElement);
   if (!journey) instances.set(parentElement, (journey = new Journey(parentElement)));
   journey.show(data);
+  if (!data.timing) setTriggerValue("time", true); // the story is drawn, now it may be timed
   return () => {
     journey.stop();
     instances.delete(parentElement);
@@ -22,6 +23,11 @@ const score = (s, threshold = 0) => {
   if (s > 0.9999 && s < 1 && threshold < 0.9995) return "> 0.9999";
   const digits = 1 - s >= 0.05 || s === 1 ? 2 : Math.min(8, Math.ceil(-Math.log10(Math.max(1 - s, 1e-7))) + 1);
   return (Math.floor(s * 10 ** digits + 1e-9) / 10 ** digits).toFixed(digits);
+};
+// a difference is only told where the middle halves of the two do not overlap
+const faster = ({ early, full }) => {
+  if (early[2] < full[0]) return `leaving is ${(full[1] / early[1]).toFixed(1)}${THIN}× as fast`;
+  return early[0] > full[2] ? `leaving takes ${(early[1] / full[1]).toFixed(1)}${THIN}× as long, for the exits tried` : "no clear difference";
 };
 const written = (t) => String(Number(t.toFixed(6)));
 
@@ -93,23 +99,18 @@ class Journey {
   }
 
   figures() {
-    const { exits, taken, plainMacs, timing } = this.data;
+    const { exits, taken, plainMacs, device, kind, timing } = this.data;
     const end = exits[taken];
     const saved = 1 - end.macs / plainMacs;
-    // a difference is only told where the middle halves of the two do not overlap
-    const speed = timing.full[1] / timing.early[1];
-    const faster = timing.early[2] < timing.full[0] ? `leaving is ${speed.toFixed(1)}${THIN}× as fast`
-      : timing.early[0] > timing.full[2] ? `leaving takes ${(1 / speed).toFixed(1)}${THIN}× as long, for the exits tried` : "no clear difference";
     const figure = (value, small, text, title = null) => element("div", { class: "figure", title }, element("strong", {}, value, element("small", {}, small)), element("span", {}, text));
     const list = [
       saved >= 0
         ? figure(percent(saved), " saved", `of the computation: ${macs(end.macs)} of ${macs(plainMacs)} MACs`, "1 MAC = 2 FLOPs. Counted: the blocks that ran and every exit tried on the way, against the network without exits.")
         : figure(`+${percent(-saved, 1)}`, " extra", `computation: ${macs(end.macs)} instead of ${macs(plainMacs)} MACs, for exits that were tried`, "1 MAC = 2 FLOPs"),
-      figure(time(timing.early[1]), " to its exit", `median of ${timing.repeats} runs, half of them in ${time(timing.early[0])} to ${time(timing.early[2])}`),
-      figure(time(timing.full[1]), " in full", `the network without exits; ${faster}`),
+      element("div", { class: "figure device" }, element("strong", {}, kind), element("span", {}, timing ? `${device}, measured just now` : `${device}, measuring …`)),
+      figure(timing ? time(timing.early[1]) : "…", " to its exit", timing ? `median of ${timing.repeats} runs, half of them in ${time(timing.early[0])} to ${time(timing.early[2])}` : "and back"),
+      figure(timing ? time(timing.full[1]) : "…", " in full", timing ? `the network without exits; ${faster(timing)}` : "the network without exits"),
     ];
-    const device = element("div", { class: "figure device" }, element("strong", {}, timing.kind), element("span", {}, `${timing.device}, measured just now`));
-    list.splice(1, 0, device);
     this.find(".figures").replaceChildren(...list);
   }
 

@@ -19,11 +19,11 @@ from core.checkpoints import CHECKPOINTS, checkpoint_folder, checkpoint_hash, re
 from core.errors import UserError
 from core.trace import Trace
 
-FORMAT = 1
+FORMAT = 2
 FILE = "corruptions-test.npz"
 RULES = ("confidence", "probability")
-LARGEST_ERROR = 0.0003  # of a stored score
-_STEP = 1 / 512  # of the score's logit
+LARGEST_ERROR = 0.002  # of a stored score
+_STEP = 1 / 64  # of the score's logit
 _REACH = 16  # logits from -16 to 16: scores from 1e-7 to 1 - 1e-7
 _MAX_FILE_BYTES = 2**28  # uncompressed
 
@@ -35,7 +35,7 @@ class CorruptedAnswers:
     Args:
         corruptions: their names.
         scores: for each of `RULES`, float32 (corruptions, severities, examples, exits); severity 1 first. Within
-            `LARGEST_ERROR` of the network's: steps of 1/512 of the logit, so that they are finest near 0 and 1.
+            `LARGEST_ERROR` of the network's: steps of 1/64 of the logit, so that they are finest near 0 and 1.
         correct: (corruptions, severities, examples, exits).
         ids: of the test images, int64 (examples,).
         relative_cost: float64 (exits,).
@@ -199,7 +199,7 @@ def _same_images(trace: Trace, answers: CorruptedAnswers) -> Trace:
 
 
 def _to_codes(scores: ArrayLike) -> NDArray[np.uint16]:
-    """Scores 0..1 as steps of their logit, 0..16384."""
+    """Scores 0..1 as steps of their logit, 0..2048."""
     p = np.asarray(scores, np.float64)
     with np.errstate(divide="ignore"):
         logits = np.log(p) - np.log1p(-p)

@@ -9,7 +9,8 @@ import pytest
 
 from core.analysis.rules import BELOW_ONE, RULES, exit_scores
 from core.errors import UserError
-from core.trace import Trace, _round_scores
+from core.trace import Trace
+from core.trace_codes import code_open_shares, decode_open_shares, round_scores
 
 
 def outputs(n=300, num_exits=3, classes=10, seed=0, scale=3.0):
@@ -111,12 +112,13 @@ def test_the_compact_form_keeps_order_and_nine_bits_of_the_distance_below_one(tm
     steps = np.array([0, 1, 511, 512, 1025, 2**23 - 1, 2**23 + 34567, 0x3F800000])  # of float32, down from 1 to 0
     kept = np.array([0, 1, 511, 512, 1024, 511 * 2**14, 2**23 + 32768, 0x3F800000 >> 21 << 21])
     scores = (0x3F800000 - steps).astype(np.int32).view(np.float32)[:, None]
-    assert np.array_equal((0x3F800000 - _round_scores(scores)[:, 0].view(np.int32)), kept)
+    assert np.array_equal((0x3F800000 - round_scores(scores)[:, 0].view(np.int32)), kept)
 
     trace = record(*outputs(n=400))
     compact = trace.compact()
     assert compact.log_probabilities is None and np.array_equal(compact.predicted, trace.predicted)
-    for name, values in trace.scores.items():
+    for name in ("confidence", "probability", "patience"):
+        values = trace.scores[name]
         order = np.argsort(values[:, 0], kind="stable")
         assert (np.diff(compact.scores[name][order, 0]) >= 0).all()
         assert ((1 - compact.scores[name]) <= 1.0000001 * (1 - values)).all()
@@ -124,7 +126,38 @@ def test_the_compact_form_keeps_order_and_nine_bits_of_the_distance_below_one(tm
     for small, name in ((compact, "compact.npz"), (trace.small(), "small.npz")):
         small.save(tmp_path / name)
         assert_same(Trace.load(tmp_path / name), small)
-    assert (tmp_path / "compact.npz").stat().st_size < 0.7 * (tmp_path / "small.npz").stat().st_size
+    assert (tmp_path / "compact.npz").stat().st_size < 0.5 * (tmp_path / "small.npz").stat().st_size
+
+
+def test_margin_and_entropy_are_told_by_what_the_largest_probability_leaves_open():
+    # p = 0.6, then 0.3 and 0.1: the second takes 3/4 of the open 0.4, whose entropy is that of (3/4, 1/4)
+    p = np.array([0.6, 0.3, 0.1])
+    scores = {
+        "probability": np.array([[0.6]], np.float32),
+        "margin": np.array([[0.3]], np.float32),
+        "entropy": np.array([[1 + (p * np.log(p)).sum() / np.log(3)]], np.float32),
+    }
+    second, spread = code_open_shares(scores, 3)
+    assert second[0, 0] == 48 and spread[0, 0] == 52  # of 64; (3/4 log 4/3 + 1/4 log 4) / log 2 = 0.811
+    margin, entropy = decode_open_shares(scores["probability"], second, spread, 3)
+    assert margin[0, 0] == pytest.approx(0.3, abs=1e-6) and entropy[0, 0] == pytest.approx(scores["entropy"], abs=0.001)
+    with pytest.raises(ValueError, match="outside"):
+        decode_open_shares(scores["probability"], second + 100, spread, 3)
+
+
+@pytest.mark.parametrize("classes", [1, 2, 3, 10, 300])
+@pytest.mark.parametrize("scale", [0.01, 1, 10, 100])
+def test_the_compact_form_reads_back_as_it_was_and_stays_close(tmp_path, classes, scale):
+    trace = record(*outputs(n=2000, classes=classes, scale=scale))
+    compact = trace.compact()
+    compact.save(tmp_path / "a.npz")
+    with zipfile.ZipFile(tmp_path / "a.npz") as archive:
+        assert "spread.npy" in archive.namelist() and "margin.npy" not in archive.namelist()
+    assert_same(Trace.load(tmp_path / "a.npz"), compact)
+    assert_same(compact.compact(), compact)
+    for name in ("margin", "entropy"):
+        error = np.abs(compact.scores[name] - trace.scores[name].astype(float))
+        assert error.max() <= 0.02 and (error <= 1e-5 + 0.1 * (1 - trace.scores["probability"])).all()
 
 
 def test_no_examples_and_one_class(tmp_path):

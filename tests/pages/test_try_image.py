@@ -96,8 +96,8 @@ def test_the_first_image_is_shown_with_nothing_clicked() -> None:
     app.switch_page("../pages/try_image.py").run()
     calm(app)
     assert component(app, "journey") and component(app, "picker")["bands"]
-    timing = component(app, "journey")["timing"]
-    assert timing["repeats"] >= 3 and timing["early"][1] > 0 and timing["full"][1] > 0 and timing["device"]
+    shown = component(app, "journey")
+    assert shown["timing"] is None and shown["device"]  # the browser asks for the times once it has drawn the story
 
 
 def test_threshold_rule_and_choice_are_shared_and_act_at_once() -> None:
