@@ -118,6 +118,7 @@ def _parser() -> argparse.ArgumentParser:
     trace = command("trace", "record what every exit says about every example of a split", _trace)
     trace.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
     trace.add_argument("--split", choices=SPLITS, help="one of them; both if not given")
+    trace.add_argument("--small", action="store_true", help="the compact form, a third of the size: no temperatures")
 
     chart = command("map", "where each exit's features put the test images, and their neighbours", _map)
     chart.add_argument("name", metavar="NAME", help="DATASET/MODEL, see list")
@@ -316,7 +317,7 @@ def _trace(arguments: argparse.Namespace) -> Result:
             arguments.batch_size,
             _counting(split, len(examples)),
         )
-        trace.save(trace_path(folder, split))
+        (trace.compact() if arguments.small else trace).save(trace_path(folder, split))
         written[split] = {"n": trace.n, "exit_accuracy": trace.correct.mean(axis=0).tolist()}
     return {"checkpoint": arguments.name, "device": device.label, "splits": written}
 

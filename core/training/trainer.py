@@ -4,6 +4,7 @@ import math
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -192,8 +193,21 @@ def _batches(order: Tensor, size: int) -> list[Tensor]:
     return batches
 
 
+def _check_smallest(recipe: Recipe) -> None:
+    """Raise a UserError where the smallest images of the schedule are too small for the network."""
+    if not recipe.resolution:
+        return
+    side = min(pixels for _, pixels in recipe.resolution)
+    shape = (recipe.network.input_shape[0], side, side)
+    try:
+        build_network(replace(recipe.network, input_shape=shape, num_early_exits=0))
+    except UserError as error:
+        raise UserError(f"{error}, or train on full size from the first epoch on") from error
+
+
 def _prepare(recipe: Recipe, device: torch.device, root: Path) -> tuple[EarlyExitNetwork, Tensor, torch.memory_format]:
     """The network at its start, relative costs (exits,), and how tensors lie in memory."""
+    _check_smallest(recipe)
     torch.manual_seed(recipe.seed)
     network, costs = build_network(recipe.network)
     if recipe.parent is not None:

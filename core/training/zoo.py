@@ -217,10 +217,16 @@ def _seeds() -> Iterator[Entry]:
 
 def _backbones() -> Iterator[Entry]:
     """torchvision's networks, as narrow as two cores train and the repository holds, and one deeper network."""
-    for model, width, epochs in (("eenet18", 0.25, 20), ("eevgg16", 0.125, 30), ("eemobilenet_v2", 0.25, 20)):
+    narrow: tuple[tuple[str, float, int, Any], ...] = (
+        ("eenet18", 0.25, 20, SMALL_FIRST),
+        ("eevgg16", 0.125, 20, ()),  # halves its maps five times: nothing is left of smaller images
+        ("eemobilenet_v2", 0.25, 20, SMALL_FIRST),
+    )
+    for model, width, epochs, resolution in narrow:
         recipe = replace(
             _cifar(model, epochs, exit_type="grid", stem="small", width=width),
             early_exit_weight=BACKBONE_EXIT_WEIGHT,
+            resolution=resolution,
         )
         for entry in _with_plain(Entry(f"cifar10/{folder_name(recipe.network)}", "backbone", recipe)):
             yield replace(entry, family="backbone")

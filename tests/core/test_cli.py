@@ -1,6 +1,7 @@
 """The command line: one JSON object or one line on stderr."""
 
 import json
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable
@@ -13,12 +14,13 @@ import torch
 
 from core.analysis.policy import Measured, PolicyFile
 from core.analysis.sweep import operating_point
-from core.checkpoints import Card, checkpoint_hash, load_trace, save_checkpoint
+from core.checkpoints import Card, checkpoint_hash, load_trace, save_checkpoint, trace_path
 from core.cli import main
 from core.data.datasets import ImageSet
 from core.data.embedded import write_embedded
 from core.data.preprocess import Preprocessing
 from core.network.registry import NetworkSpec, build_network
+from core.trace import Trace
 
 PROJECT = Path(__file__).parents[2]
 REFERENCE = PROJECT / "tests" / "data" / "eenet20_cifar10.safetensors"
@@ -80,6 +82,15 @@ def refuse(checkpoints: Path, capsys: pytest.CaptureFixture[str]) -> Callable[..
         return printed.err
 
     return lambda *arguments: call(*arguments, "--checkpoints", str(checkpoints))
+
+
+def test_a_small_trace_keeps_no_class_table(checkpoints: Path, tmp_path: Path) -> None:
+    root = tmp_path / "root"
+    shutil.copytree(checkpoints, root)
+    assert main(["trace", NAME, "--split=test", "--small", "--device=cpu", f"--checkpoints={root}"]) == 0
+    small, full = (Trace.load(trace_path(folder / NAME, "test")) for folder in (root, checkpoints))
+    assert small.log_probabilities is None and full.log_probabilities is not None
+    assert np.array_equal(small.predicted, full.predicted)
 
 
 def test_list(run: Run, checkpoints: Path) -> None:

@@ -110,6 +110,13 @@ def test_small_images_come_first():
     assert [recipe.side(epoch) for epoch in range(6)] == [6, 6, 6, 8, 8, None]
 
 
+def test_a_schedule_with_images_too_small_for_the_network_is_refused_before_it_starts(stripes, tmp_path):
+    vgg = NetworkSpec("eevgg11", 1, "pareto", "pool", (1, 32, 32), 3, stem="small", width=0.125)
+    with pytest.raises(UserError, match="got 16 x 16 pixels.*full size from the first epoch on"):
+        train_network(default_recipe("stripes", vgg, resolution=((0.3, 24), (0.2, 16))), stripes, tmp_path, CPU)
+    assert not list(tmp_path.iterdir())
+
+
 def test_the_learning_rate_rises_and_falls():
     recipe = tiny_recipe()
     assert [schedule(recipe, x) for x in (0.0, 0.05, 0.1, 0.55, 1.0)] == pytest.approx([0, 0.5, 1, 0.5, 0])
