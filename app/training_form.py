@@ -4,7 +4,7 @@ import hashlib
 import json
 import math
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from html import escape
 from pathlib import Path
@@ -473,19 +473,20 @@ def sentence(wish: Wish, built: Built) -> str:
     )
 
 
-def start_button(wish: Wish, on_start: Callable[[], None]) -> None:
-    """The button, and beneath it one line for each thing in its way."""
-    st.button(
+def start_button(wish: Wish) -> bool:
+    """The button, and beneath it one line for each thing in its way; whether the wish is to be started now."""
+    ready = not wish.problems and wish.recipe is not None
+    pressed = st.button(
         "Start",
         key="train_start",
         type="primary",
         icon=":material/play_arrow:",
-        disabled=bool(wish.problems) or wish.recipe is None,
-        on_click=on_start,
+        disabled=not ready,
         width="stretch",
     )
     for line in wish.problems:
         st.error(plain_text(line[:1].upper() + line[1:]), icon=":material/error:")
+    return pressed and ready
 
 
 def show_command(wish: Wish) -> None:

@@ -35,5 +35,8 @@ with right:
         except UserError as error:
             wish = replace(wish, problems=[*wish.problems, str(error)])
         wish = training_form.name_it(wish)
-    training_form.start_button(wish, lambda: training.begin(wish))
+    started = training_form.start_button(wish)
     training_form.show_command(wish)
+if started:  # not in a callback: that would know the form as it was before the last field was left
+    training.begin(wish)
+    st.rerun()

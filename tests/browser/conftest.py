@@ -13,10 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, Page, sync_playwright
+from playwright.sync_api import Browser, FloatRect, Locator, Page, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
-READY = '[data-testid="stApp"][data-test-script-state="notRunning"]'
+# The script may start a moment after the action: it rests when it did not run in eleven looks, 25 ms or more apart.
+RESTS = """call => {
+  const state = document.querySelector('[data-testid="stApp"]')?.dataset.testScriptState;
+  const before = window.rests?.call === call ? window.rests.looks : 0;
+  window.rests = { call, looks: state === "notRunning" ? before + 1 : 0 };
+  return window.rests.looks > 10;
+}"""
+expect.set_options(timeout=15_000)
 
 
 @contextmanager
@@ -86,14 +93,35 @@ class Tab:
     def open(self, path: str = "/") -> "Tab":
         """Go there and wait until the explorer stands and the script rests."""
         self.page.goto(self.server + path)
-        self.page.wait_for_selector('.explorer[data-ready="true"]', timeout=30000)
+        self.page.wait_for_selector('.explorer[data-ready="true"][data-counts]', timeout=60000)
         self.rest()
         return self
 
     def rest(self) -> None:
-        """Wait until the script rests."""
-        self.page.wait_for_selector(READY, timeout=30000)
-        self.page.wait_for_timeout(150)
+        """Wait until the script has rested for a quarter of a second without a break."""
+        self.page.wait_for_function(RESTS, arg=time.perf_counter(), polling=25, timeout=60000)
+
+    def becomes(self, read: Callable[[], object], wanted: object) -> None:
+        """Read until it is as wanted; for what Playwright's `expect` has no words for."""
+        end = time.monotonic() + 15
+        while read() != wanted and time.monotonic() < end:
+            self.page.wait_for_timeout(50)
+        assert read() == wanted
+
+    def still(self, where: str | Locator) -> FloatRect:
+        """Where an element lies, once it has kept its place for three looks."""
+        locator = self.page.locator(where).first if isinstance(where, str) else where
+        boxes: list[FloatRect | None] = []
+        for _ in range(150):
+            boxes = [*boxes[-2:], locator.bounding_box()]
+            if len(boxes) == 3 and boxes[0] and boxes[0] == boxes[1] == boxes[2]:
+                return boxes[0]
+            self.page.wait_for_timeout(50)
+        pytest.fail(f"{where} does not keep its place: {boxes}")
+
+    def mounted(self, selector: str, handler: str) -> None:
+        """Wait until a component listens: its HTML stands a moment before that."""
+        self.becomes(lambda: self.page.locator(selector).evaluate(f"node => Boolean(node.{handler})"), True)
 
     def numbers(self) -> tuple[float, float, list[int]]:
         """Accuracy, cost and exit counts that the page shows now, unrounded."""

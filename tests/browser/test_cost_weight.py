@@ -4,9 +4,9 @@ import re
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser
+from playwright.sync_api import Browser, expect
 
-from tests.browser.conftest import READY, run_server
+from tests.browser.conftest import Tab, run_server
 from tests.cost_zoo import write_zoo
 
 pytestmark = pytest.mark.browser
@@ -17,21 +17,21 @@ def test_the_slider_brings_a_dashed_curve(chromium: Browser, tmp_path: Path) -> 
     write_zoo(tmp_path, cost_weights=(0.0, 4.0))
     with run_server(EENET_CHECKPOINTS=str(tmp_path)) as address:
         context = chromium.new_context(viewport={"width": 1440, "height": 900})
-        page = context.new_page()
-        problems: list[str] = []
-        page.on("pageerror", lambda error: problems.append(str(error)))
+        tab = Tab(context.new_page(), address)
+        page = tab.page
         page.goto(f"{address}/cost")
         page.wait_for_selector(".js-plotly-plot .scatterlayer path.js-line", timeout=60_000)
-        page.wait_for_selector(READY, timeout=30_000)
+        tab.rest()
         dashes = page.locator(DASHED)
-        assert dashes.count() == 0
-        top = page.locator(".js-plotly-plot").first.bounding_box()["y"]
+        expect(dashes).to_have_count(0)
+        top = tab.still(".js-plotly-plot")["y"]
         page.get_by_role("slider", name=re.compile("Any cost weight")).press("ArrowRight")
         dashes.first.wait_for(timeout=60_000)
-        page.wait_for_selector(READY, timeout=30_000)
+        tab.rest()
         page.get_by_role("button", name="Keep as checkpoint").wait_for(timeout=30_000)
-        assert dashes.count() == 1
-        assert "lambda=1.2" in page.url and "loss=cumulative" in page.url
-        assert abs(page.locator(".js-plotly-plot").first.bounding_box()["y"] - top) < 2
-        assert not problems
+        expect(dashes).to_have_count(1)
+        for part in ("lambda=1.2", "loss=cumulative"):
+            expect(page).to_have_url(re.compile(part))
+        assert abs(tab.still(".js-plotly-plot")["y"] - top) < 2
+        assert not [error for error in tab.errors if "404" not in error]
         context.close()

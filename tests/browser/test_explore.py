@@ -1,9 +1,11 @@
 """The Explore page in a real browser: links, handles, messages, numbers, exports."""
 
+import re
 import time
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from core.analysis.sweep import point_of_exits, route
 from core.checkpoints import load_trace
@@ -12,6 +14,8 @@ from tests.browser.conftest import Tab, run_server
 pytestmark = pytest.mark.browser
 MODEL = "mnist/eenet8"
 LINK = f"/?model={MODEL}&rule=confidence&t=0.5&scale=even"
+MOVED = re.compile(r"[?&]t=(?!0\.5(&|$))")  # the link, once it has followed a handle away from LINK
+BEHIND = re.compile(r"\bbehind\b")
 
 
 def expected(thresholds, rule="confidence"):
@@ -25,9 +29,19 @@ def handle(tab, exit_=1):
     return tab.page.locator(f'.row[data-exit="{exit_}"] .handle')
 
 
+def threshold_of(tab, exit_=1):
+    return float(handle(tab, exit_).get_attribute("aria-valuenow"))
+
+
+def gallery_counts(tab):
+    """How many images the gallery says leave at each exit."""
+    heads = tab.page.locator(".gallery h3").all_inner_texts()
+    return [int(text.split(" image")[0].split()[-1].replace(",", "")) for text in heads]
+
+
 def drag(tab, place, exit_=1, steps=25):
     """Drag a handle to a place on the axis, 0..1; returns the messages sent before it was let go."""
-    box, row = handle(tab, exit_).bounding_box(), tab.page.locator(f'.row[data-exit="{exit_}"] .bars').bounding_box()
+    box, row = tab.still(handle(tab, exit_)), tab.still(f'.row[data-exit="{exit_}"] .bars')
     mouse = tab.page.mouse
     mouse.move(box["x"] + box["width"] / 2, box["y"] + box["height"] / 2)
     mouse.down()
@@ -44,27 +58,28 @@ def test_a_link_opens_on_a_fresh_server_and_nothing_goes_wrong(chromium):
     with run_server() as address:
         page = chromium.new_page()
         tab = Tab(page, address).open(f"/explore?model={MODEL}&rule=probability&t=0.9&scale=even")
-        assert page.get_by_text("EENet Explorer").count() or page.locator('[data-testid="stHeaderLogo"]').count()
-        assert tab.numbers() == expected([0.9], "probability")
+        logo = page.get_by_text("EENet Explorer").or_(page.locator('[data-testid="stHeaderLogo"]'))
+        expect(logo.first).to_be_attached()
+        tab.becomes(tab.numbers, expected([0.9], "probability"))
         assert tab.errors == []
         page.close()
 
 
 def test_dragging_sends_nothing_and_letting_go_sends_once(tab):
     tab.open(LINK)
-    old = tab.numbers()
-    assert old == expected([0.5])
+    tab.becomes(tab.numbers, expected([0.5]))
+    old, before = tab.numbers(), tab.sent
     assert drag(tab, 0.05) == 0
-    before = tab.sent
+    expect(tab.page).to_have_url(MOVED)
     tab.page.wait_for_timeout(800)
     tab.rest()
-    assert tab.sent - before <= 1  # the message may have been counted already
-    threshold = float(handle(tab).get_attribute("aria-valuenow"))
+    assert tab.sent - before == 1
+    threshold = threshold_of(tab)
     assert threshold == pytest.approx(0.05, abs=0.01)
-    assert tab.numbers() == expected([threshold]) != old
-    assert f"t={threshold:g}" in tab.page.url
-    counts = [text.split(" image")[0].split()[-1] for text in tab.page.locator(".gallery h3").all_inner_texts()]
-    assert [int(count.replace(",", "")) for count in counts] == tab.numbers()[2]
+    tab.becomes(tab.numbers, expected([threshold]))
+    assert tab.numbers() != old
+    expect(tab.page).to_have_url(re.compile(re.escape(f"t={threshold:g}")))
+    tab.becomes(lambda: gallery_counts(tab), tab.numbers()[2])
     assert tab.errors == []
 
 
@@ -74,59 +89,61 @@ def test_keys_move_the_threshold_and_send_once(tab):
     before = tab.sent
     handle(tab).focus()
     for key in ("ArrowRight", "ArrowRight", "PageUp", "ArrowLeft"):
-        tab.page.keyboard.press(key)
-    tab.page.wait_for_timeout(200)  # a frame has been drawn
-    assert float(handle(tab).get_attribute("aria-valuenow")) == 0.61
-    assert "right for" in handle(tab).get_attribute("aria-valuetext")
+        tab.page.keyboard.down(key)
+    for key in ("ArrowRight", "PageUp", "ArrowLeft"):  # a key that is let go soon sends what stands then
+        tab.page.keyboard.up(key)
+    expect(handle(tab)).to_have_attribute("aria-valuenow", "0.61")
+    expect(handle(tab)).to_have_attribute("aria-valuetext", re.compile("right for"))
+    expect(tab.page).to_have_url(re.compile(r"[?&]t=0\.61(&|$)"))
     tab.page.wait_for_timeout(900)
     tab.rest()
     assert tab.sent - before == 1
-    assert tab.numbers() == expected([0.61])
-    assert "t=0.61" in tab.page.url
+    tab.becomes(tab.numbers, expected([0.61]))
     tab.page.keyboard.press("End")
-    tab.page.wait_for_timeout(500)
-    assert tab.numbers() == expected([1.0])
+    tab.becomes(tab.numbers, expected([1.0]))
 
 
 def test_per_exit_thresholds_switches_and_the_link_bring_back_the_same_view(tab):
     tab.open(LINK)
     tab.page.get_by_role("radio", name="per exit").click()
+    expect(tab.page).to_have_url(MOVED)
+    tab.rest()
+    url = tab.page.url
     drag(tab, 0.9, exit_=2)
-    tab.page.wait_for_timeout(600)
+    expect(tab.page).not_to_have_url(url)
     tab.page.get_by_role("switch", name="Exit 1 in use").click()
-    tab.page.wait_for_timeout(800)
+    expect(tab.page).to_have_url(re.compile("off=1"))
     tab.rest()
-    second = float(handle(tab, 2).get_attribute("aria-valuenow"))
+    second = threshold_of(tab, 2)
+    tab.becomes(tab.numbers, expected([1.0, second]))
     shown = tab.numbers()
-    assert shown == expected([1.0, second])
-    assert "off=1" in tab.page.url
     tab.page.reload()
-    tab.page.wait_for_selector('.explorer[data-ready="true"]')
+    tab.page.wait_for_selector('.explorer[data-ready="true"][data-counts]', timeout=60000)
     tab.rest()
-    assert tab.numbers() == shown
+    tab.becomes(tab.numbers, shown)
     assert tab.errors == []
 
 
 def test_a_click_on_the_curve_moves_the_point_there(tab):
     tab.open(LINK)
-    chart = tab.page.locator(".chart svg")
-    box = chart.bounding_box()
+    box = tab.still(".chart svg")
     place = tab.page.locator(".chart .curve").evaluate(
         """node => { const p = node.getPointAtLength(node.getTotalLength() * 0.2); return [p.x, p.y]; }"""
     )
     tab.page.mouse.click(box["x"] + place[0], box["y"] + place[1])
-    tab.page.wait_for_timeout(600)
+    expect(tab.page).to_have_url(MOVED)
     tab.rest()
-    threshold = float(handle(tab).get_attribute("aria-valuenow"))
+    threshold = threshold_of(tab)
     assert threshold != 0.5
-    assert tab.numbers() == expected([threshold])
+    tab.becomes(tab.numbers, expected([threshold]))
 
 
 def test_wrong_links_get_one_line_each_and_a_page(tab):
     tab.open("/?model=cifar10/nothing&rule=luck&t=abc&off=9")
-    lines = tab.page.locator('[data-testid="stAlert"]').all_inner_texts()
-    assert len(lines) == 4
-    assert all("expected" in line and "showing" in line for line in lines)
+    alerts = tab.page.locator('[data-testid="stAlert"]')
+    expect(alerts).to_have_count(4)
+    for n in range(4):
+        expect(alerts.nth(n)).to_contain_text(re.compile("expected.*showing", re.DOTALL))
     assert "Traceback" not in tab.page.content()
 
 
@@ -165,8 +182,7 @@ def test_a_finger_drags_a_handle(chromium, server):
     tab = Tab(context.new_page(), server).open(LINK)
     grip = handle(tab).locator(".grip")
     grip.scroll_into_view_if_needed()
-    tab.page.wait_for_timeout(500)
-    grip_box, row = grip.bounding_box(), tab.page.locator('.row[data-exit="1"] .bars').bounding_box()
+    grip_box, row = tab.still(grip), tab.still('.row[data-exit="1"] .bars')
     y = grip_box["y"] + grip_box["height"] / 2
     start, end = grip_box["x"] + grip_box["width"] / 2, row["x"] + 0.2 * row["width"]
     finger = context.new_cdp_session(tab.page)
@@ -182,33 +198,29 @@ def test_a_finger_drags_a_handle(chromium, server):
         tab.page.wait_for_timeout(20)
     assert tab.sent == before
     touch("touchEnd")
-    tab.page.wait_for_timeout(800)
+    expect(tab.page).to_have_url(MOVED)
     tab.rest()
-    threshold = float(handle(tab).get_attribute("aria-valuenow"))
+    threshold = threshold_of(tab)
     assert threshold == pytest.approx(0.2, abs=0.02)
-    assert tab.numbers() == expected([threshold])
+    tab.becomes(tab.numbers, expected([threshold]))
     assert tab.errors == []
     context.close()
 
 
 def test_the_counts_of_the_gallery_follow_the_hand(tab):
     tab.open(LINK)
-    box, row = handle(tab).bounding_box(), tab.page.locator('.row[data-exit="1"] .bars').bounding_box()
+    old = tab.numbers()
+    box, row = tab.still(handle(tab)), tab.still('.row[data-exit="1"] .bars')
     y = box["y"] + box["height"] / 2
     tab.page.mouse.move(box["x"] + box["width"] / 2, y)
     tab.page.mouse.down()
     tab.page.mouse.move(row["x"] + 0.9 * row["width"], y, steps=5)
-    tab.page.wait_for_timeout(200)
     gallery = tab.page.locator(".gallery")
-    assert "behind" in gallery.get_attribute("class")
-    shown = [
-        int(text.split(" image")[0].split()[-1].replace(",", "")) for text in gallery.locator("h3").all_inner_texts()
-    ]
-    assert shown == tab.numbers()[2]
+    expect(gallery).to_have_class(BEHIND)
+    tab.becomes(lambda: gallery_counts(tab) == tab.numbers()[2], True)
+    assert tab.numbers() != old
     tab.page.mouse.up()
-    tab.page.wait_for_timeout(800)
-    tab.rest()
-    assert "behind" not in gallery.get_attribute("class")
+    expect(gallery).not_to_have_class(BEHIND)
 
 
 def test_the_filled_part_of_the_river_is_the_computation_done(tab):
@@ -227,17 +239,18 @@ def test_the_filled_part_of_the_river_is_the_computation_done(tab):
 def test_going_on_stage_keeps_the_thresholds(tab):
     tab.open(LINK)
     drag(tab, 0.85)
-    tab.page.wait_for_timeout(800)
+    expect(tab.page).to_have_url(MOVED)
     tab.rest()
-    threshold, shown = handle(tab).get_attribute("aria-valuenow"), tab.numbers()
-    assert shown == expected([float(threshold)])
+    threshold = handle(tab).get_attribute("aria-valuenow")
+    tab.becomes(tab.numbers, expected([float(threshold)]))
+    shown = tab.numbers()
     tab.page.get_by_role("button", name="Present").click()
     tab.page.locator(".explorer.present").wait_for()
     tab.rest()
-    assert handle(tab).get_attribute("aria-valuenow") == threshold
-    assert tab.numbers() == shown
+    expect(handle(tab)).to_have_attribute("aria-valuenow", threshold)
+    tab.becomes(tab.numbers, shown)
     tab.page.keyboard.press("Escape")
     tab.page.locator(".explorer:not(.present)").wait_for()
     tab.rest()
-    assert handle(tab).get_attribute("aria-valuenow") == threshold
-    assert tab.numbers() == shown
+    expect(handle(tab)).to_have_attribute("aria-valuenow", threshold)
+    tab.becomes(tab.numbers, shown)

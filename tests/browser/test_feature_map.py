@@ -2,9 +2,13 @@
 
 import ast
 import itertools
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from core.checkpoints import load_trace
 from core.feature_map import load_feature_map
@@ -55,17 +59,25 @@ def rows(tab: Tab) -> list[int] | None:
     return ast.literal_eval(tab.page.get_by_text("rows ").inner_text().removeprefix("rows "))
 
 
+@contextmanager
+def one_message(tab: Tab) -> Iterator[None]:
+    """What is done inside sends one message: leave when the page has written what it says."""
+    before = int(tab.page.get_by_text("messages ").inner_text().removeprefix("messages "))
+    yield
+    expect(tab.page.get_by_text("messages ")).to_have_text(f"messages {before + 1}")
+    tab.rest()
+
+
 def lasso(tab: Tab, corners: np.ndarray) -> None:
     """Draw around with the mouse; corners relative to the map."""
-    box = tab.page.locator(".stage").bounding_box()
+    box = tab.still(".stage")
     mouse = tab.page.mouse
-    mouse.move(box["x"] + corners[0, 0], box["y"] + corners[0, 1])
-    mouse.down()
-    for x, y in corners[1:]:
-        mouse.move(box["x"] + x, box["y"] + y)
-    mouse.up()
-    tab.page.wait_for_timeout(600)
-    tab.rest()
+    with one_message(tab):
+        mouse.move(box["x"] + corners[0, 0], box["y"] + corners[0, 1])
+        mouse.down()
+        for x, y in corners[1:]:
+            mouse.move(box["x"] + x, box["y"] + y)
+        mouse.up()
 
 
 def circle(centre: np.ndarray, radius: float) -> np.ndarray:
@@ -74,76 +86,75 @@ def circle(centre: np.ndarray, radius: float) -> np.ndarray:
 
 
 def test_a_lasso_gives_the_rows_inside_and_escape_lets_them_go(opened: Tab, found) -> None:
-    box = opened.page.locator(".stage").bounding_box()
+    box = opened.still(".stage")
     where = places(found, 2, box["width"], box["height"])
     corners = circle(np.median(where, axis=0), 60)
     lasso(opened, corners)
     sure = inside(circle(np.median(where, axis=0), 58), where), inside(circle(np.median(where, axis=0), 62), where)
     got = set(rows(opened))
     assert len(got) > 50 and set(np.flatnonzero(sure[0])) <= got <= set(np.flatnonzero(sure[1]))
-    picked = opened.page.locator(".feature_map").get_attribute("data-picked")
-    assert int(picked) == len(got) and f"{len(got):,} picked" in opened.page.locator(".feature_map p").inner_text()
-    opened.page.keyboard.press("Escape")
-    opened.page.wait_for_timeout(500)
-    opened.rest()
+    expect(opened.page.locator(".feature_map")).to_have_attribute("data-picked", str(len(got)))
+    expect(opened.page.locator(".feature_map p")).to_contain_text(f"{len(got):,} picked")
+    with one_message(opened):
+        opened.page.keyboard.press("Escape")
     assert rows(opened) == []
     assert not opened.errors
 
 
 def test_a_click_picks_a_point_and_a_click_beside_lets_go(opened: Tab, found) -> None:
-    box = opened.page.locator(".stage").bounding_box()
+    box = opened.still(".stage")
     where = places(found, 2, box["width"], box["height"])
     row = int(where[:, 0].argmax())  # at the edge, alone
-    opened.page.mouse.move(box["x"] + where[row, 0], box["y"] + where[row, 1])
-    opened.page.mouse.down()
-    opened.page.mouse.up()
-    opened.page.wait_for_timeout(500)
-    opened.rest()
+    with one_message(opened):
+        opened.page.mouse.click(box["x"] + where[row, 0], box["y"] + where[row, 1])
     (picked,) = rows(opened)
     assert np.linalg.norm(where[picked] - where[row]) <= 2
-    assert f"Image {picked}" in opened.page.locator(".tip").inner_text()
+    expect(opened.page.locator(".tip")).to_contain_text(f"Image {picked}")
     lasso(opened, circle(np.median(where, axis=0), 40))
     assert len(rows(opened)) > 20
-    opened.page.mouse.click(box["x"] + 4, box["y"] + 4)
-    opened.page.wait_for_timeout(500)
-    opened.rest()
+    with one_message(opened):
+        opened.page.mouse.click(box["x"] + 4, box["y"] + 4)
     assert rows(opened) == []
 
 
 def test_the_stepper_takes_keys_and_the_points_glide(opened: Tab, found) -> None:
     steps = opened.page.locator(".steps button")
-    assert steps.count() == 3 and steps.nth(2).get_attribute("aria-checked") == "true"
+    expect(steps).to_have_count(3)
+    expect(steps.nth(2)).to_have_attribute("aria-checked", "true")
     steps.nth(2).focus()
     before = opened.sent
     opened.page.keyboard.press("Home")
-    assert steps.nth(0).get_attribute("aria-checked") == "true"
-    assert "Exit 1 of 3" in opened.page.locator(".feature_map p").inner_text()
+    expect(steps.nth(0)).to_have_attribute("aria-checked", "true")
+    expect(opened.page.locator(".feature_map p")).to_contain_text("Exit 1 of 3")
     share = f"{100 * found.explained[0].sum():.1f}\u202f%"
-    label = opened.page.locator(".feature_map canvas").get_attribute("aria-label")
-    assert share in label and "n = 10,000" in label
-    opened.page.wait_for_timeout(1500)
-    box = opened.page.locator(".stage").bounding_box()
+    label = opened.page.locator(".feature_map canvas")
+    for part in (re.escape(share), r"n = 10,000\b"):
+        expect(label).to_have_attribute("aria-label", re.compile(part))
+    opened.page.wait_for_selector('.feature_map[data-moving="false"]')
+    opened.page.wait_for_timeout(500)
+    box = opened.still(".stage")
     corners = circle(np.median(places(found, 0, box["width"], box["height"]), axis=0), 50)
     assert opened.sent == before  # nothing is asked of the server
     lasso(opened, corners)
     wanted = np.flatnonzero(inside(corners, places(found, 0, box["width"], box["height"])))
     assert len(set(rows(opened)) ^ set(wanted)) < 0.05 * len(wanted)
-    opened.page.keyboard.press("Escape")
+    with one_message(opened):
+        opened.page.keyboard.press("Escape")
     opened.page.locator('.steps button[aria-checked="true"]').focus()
     opened.page.keyboard.press("ArrowRight")
-    assert steps.nth(1).get_attribute("aria-checked") == "true"
-    assert opened.page.evaluate("document.activeElement.shadowRoot.activeElement.dataset.step") == "1"
+    expect(steps.nth(1)).to_have_attribute("aria-checked", "true")
+    expect(steps.nth(1)).to_be_focused()
 
 
 def test_the_legend_names_every_class_and_singles_one_out(opened: Tab) -> None:
     names = opened.page.locator(".legend button")
-    assert names.all_inner_texts() == [str(digit) for digit in range(10)]
+    expect(names).to_have_text([str(digit) for digit in range(10)])
     names.nth(3).click()
-    assert names.nth(3).get_attribute("aria-pressed") == "true"
+    expect(names.nth(3)).to_have_attribute("aria-pressed", "true")
     opened.page.get_by_role("radio", name="right", exact=True).click()
     opened.page.locator(".legend").get_by_text("exit 3 is right").wait_for()
     share = f"{100 * load_trace(MODEL, small=True).correct[:, 2].mean():.1f}\u202f%"
-    assert share in opened.page.locator(".legend").inner_text()
+    expect(opened.page.locator(".legend")).to_contain_text(share)
     assert not opened.errors
 
 
@@ -153,16 +164,15 @@ def test_a_finger_draws_a_lasso_too(chromium, server, found) -> None:
     tab.page.goto(server)
     tab.page.wait_for_selector('.feature_map[data-ready="true"]', timeout=30000)
     tab.rest()
-    box = tab.page.locator(".stage").bounding_box()
+    box = tab.still(".stage")
     corner = np.array([box["x"], box["y"]])
     corners = corner + circle(np.array([box["width"], box["height"]]) / 2, 90)
     session = context.new_cdp_session(tab.page)
-    for n, (x, y) in enumerate(corners):
-        kind = "touchStart" if n == 0 else "touchMove"
-        session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": float(x), "y": float(y)}]})
-    session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
-    tab.page.wait_for_timeout(600)
-    tab.rest()
+    with one_message(tab):
+        for n, (x, y) in enumerate(corners):
+            kind = "touchStart" if n == 0 else "touchMove"
+            session.send("Input.dispatchTouchEvent", {"type": kind, "touchPoints": [{"x": float(x), "y": float(y)}]})
+        session.send("Input.dispatchTouchEvent", {"type": "touchEnd", "touchPoints": []})
     where = places(found, 2, box["width"], box["height"])
     wanted = np.flatnonzero(inside(corners - corner, where))
     assert len(set(rows(tab)) ^ set(wanted)) <= max(3, 0.05 * len(wanted))

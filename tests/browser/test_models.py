@@ -1,12 +1,14 @@
 """The page Models in a real browser: a click opens a card, the drawing is true to cost, the zip comes down."""
 
 import io
+import re
 import zipfile
 
 import pytest
+from playwright.sync_api import expect
 
 from core.checkpoints import CHECKPOINTS, list_checkpoints, load_card
-from tests.browser.conftest import READY, Tab
+from tests.browser.conftest import Tab
 
 pytestmark = pytest.mark.browser
 HEAD, ROW, TICKS = 38, 35, 17  # pixels: the table's head, a row, half the column of ticks
@@ -15,33 +17,31 @@ HEAD, ROW, TICKS = 38, 35, 17  # pixels: the table's head, a row, half the colum
 @pytest.fixture
 def page(tab: Tab) -> Tab:
     tab.page.goto(tab.server + "/models?model=mnist/eenet8&zoo_data=MNIST")
-    tab.page.wait_for_selector('.anatomy[data-ready="true"]', timeout=60000)
-    tab.page.wait_for_selector(READY, timeout=60000)
-    tab.page.wait_for_timeout(600)
+    tab.page.wait_for_selector('.anatomy[data-ready="true"]', timeout=120000)
+    tab.rest()
     return tab
 
 
-def click(tab: Tab, row: int, x: float) -> None:
-    """Click into a row of the table, x pixels from its left."""
-    box = tab.page.locator('[data-testid="stDataFrame"]').first.bounding_box()
+def click(tab: Tab, row: int, x: float, link: str) -> None:
+    """Click into a row of the table, x pixels from its left, and wait until the link says so."""
+    tab.page.locator('[data-testid="stDataFrame"] canvas').first.wait_for()
+    box = tab.still('[data-testid="stDataFrame"]')
     tab.page.mouse.click(box["x"] + x, box["y"] + HEAD + ROW * row + ROW / 2)
-    tab.page.wait_for_timeout(300)
+    expect(tab.page).to_have_url(re.compile(re.escape(link.replace("/", "%2F").replace(",", "%2C"))))
     tab.rest()
 
 
 def test_rows_open_cards_and_ticks_put_networks_side_by_side(page: Tab) -> None:
     names = [entry.name for entry in list_checkpoints() if entry.card and entry.card.dataset == "mnist"]
     second = next(row for row, name in enumerate(names) if name != "mnist/eenet8")
-    click(page, second, 140)
+    click(page, second, 140, f"model={names[second]}")
     page.page.wait_for_selector(f'.anatomy[data-model="{names[second]}"]')
-    assert names[second] in page.page.locator(".model-head span").inner_text()
-    assert f"model={names[second].replace('/', '%2F')}" in page.page.url
-    for row in (0, 1):
-        click(page, row, TICKS)
+    expect(page.page.locator(".model-head span")).to_contain_text(names[second])
+    click(page, 0, TICKS, f"compare={names[0]}")
+    click(page, 1, TICKS, f"compare={names[0]},{names[1]}")
     page.page.wait_for_selector(".js-plotly-plot", timeout=60000)
-    assert f"compare={names[0]},{names[1]}".replace("/", "%2F").replace(",", "%2C") in page.page.url
-    assert "show=compare" in page.page.url
-    assert page.page.locator(".anatomy").count() == 0
+    expect(page.page).to_have_url(re.compile("show=compare"))
+    expect(page.page.locator(".anatomy")).to_have_count(0)
     assert not [error for error in page.errors if "404" not in error]
 
 
@@ -58,8 +58,8 @@ def test_the_drawing_is_true_to_cost_and_the_zip_is_the_folder(page: Tab) -> Non
     for box, macs in zip(boxes, run, strict=True):
         assert box["w"] == pytest.approx(macs * scale, abs=2.1)
     page.page.locator(".anatomy rect").nth(2).hover()
-    detail = page.page.locator(".anatomy .detail").inner_text().replace("\u202f", " ")
-    assert detail.startswith("Exit block 1: 35 k MACs (69 k FLOPs), 5.3 %")
+    detail = re.compile(r"^Exit block 1: 35\sk MACs \(69\sk FLOPs\), 5\.3\s%")
+    expect(page.page.locator(".anatomy .detail")).to_have_text(detail)
     with page.page.expect_download() as waiting:
         page.page.locator(".st-key-models_download button").first.click()
     assert waiting.value.suggested_filename == "mnist-eenet8.zip"

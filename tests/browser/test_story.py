@@ -1,6 +1,9 @@
 """The drawer in a real browser: opened by an image, followed to a neighbour and into the laboratory."""
 
+import re
+
 import pytest
+from playwright.sync_api import expect
 
 from core.checkpoints import load_trace
 from core.feature_map import load_feature_map
@@ -28,13 +31,13 @@ def drawer(tab: Tab) -> Tab:
 def test_a_click_on_an_image_tells_its_story(drawer: Tab) -> None:
     row, sentence = told(drawer)
     assert "Leaves at exit 1" in sentence
-    box = drawer.page.get_by_role("dialog").bounding_box()
+    box = drawer.still(drawer.page.get_by_role("dialog"))
     assert box["x"] > 500 and box["x"] + box["width"] == pytest.approx(1440, abs=2)
     trace = load_trace(MODEL, small=True)
     first = drawer.page.locator('.story section[data-exit="1"]')
-    assert str(trace.predicted[row, 0]) in first.locator(".answer").inner_text()
-    assert "leaves here" in first.inner_text()
-    assert "would say" in drawer.page.locator('.story section[data-exit="2"]').inner_text()
+    expect(first.locator(".answer")).to_contain_text(str(trace.predicted[row, 0]))
+    expect(first).to_contain_text("leaves here")
+    expect(drawer.page.locator('.story section[data-exit="2"]')).to_contain_text("would say")
     assert not drawer.errors
 
 
@@ -46,11 +49,11 @@ def test_a_neighbour_s_story_follows_and_one_can_go_back(drawer: Tab) -> None:
     tiles.nth(2).click()
     drawer.page.wait_for_selector(f'.story[data-row="{nearby[2]}"]')
     drawer.rest()
-    assert drawer.page.get_by_role("dialog").count() == 1
+    expect(drawer.page.get_by_role("dialog")).to_have_count(1)
     drawer.page.get_by_role("button", name="Back to image").click()
     drawer.page.wait_for_selector(f'.story[data-row="{row}"]')
     drawer.rest()
-    assert drawer.page.locator(".back").count() == 0
+    expect(drawer.page.locator(".back")).to_have_count(0)
     assert not drawer.errors
 
 
@@ -59,6 +62,7 @@ def test_the_laboratory_opens_with_the_same_image_network_and_thresholds(drawer:
     drawer.page.get_by_role("link", name="Try this image").click()
     drawer.page.wait_for_selector('.journey[data-ready="true"]', timeout=60000)
     drawer.rest()
-    assert f"image={row}" in drawer.page.url and "rule=confidence" in drawer.page.url and "t=0.5" in drawer.page.url
-    assert int(drawer.page.locator(".journey").get_attribute("data-exit")) == 1
+    for part in (f"image={row}", "rule=confidence", "t=0.5"):
+        expect(drawer.page).to_have_url(re.compile(f"[?&]{re.escape(part)}(&|$)"))
+    expect(drawer.page.locator(".journey")).to_have_attribute("data-exit", "1")
     assert drawer.page.locator(".exit.taken .answer .name").inner_text() in sentence

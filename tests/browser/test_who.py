@@ -4,11 +4,12 @@ import re
 
 import numpy as np
 import pytest
+from playwright.sync_api import expect
 
 from core.analysis.overthinking import groups, prediction_depth
 from core.analysis.sweep import route
 from core.checkpoints import load_trace
-from tests.browser.conftest import READY, Tab
+from tests.browser.conftest import Tab
 
 pytestmark = pytest.mark.browser
 MODEL = "mnist/eenet8"
@@ -36,9 +37,8 @@ def open_page(tab: Tab, extra: str = "") -> Tab:
 def behind(tab: Tab, expected: int) -> None:
     """Wait until so many images pass the filter, by the line above and by the gallery."""
     tab.page.wait_for_selector(f'.bands[data-passing="{expected}"]', timeout=15000)
-    tab.page.wait_for_selector(READY, timeout=15000)
-    line = tab.page.locator(".st-key-who_count").inner_text()
-    assert int(re.sub(r"\D", "", line.split(" ")[0])) == expected
+    expect(tab.page.locator(".st-key-who_count")).to_have_text(re.compile(rf"^\s*{expected:,}\s"))
+    tab.rest()
 
 
 def shown_rows(tab: Tab) -> list[int]:
@@ -60,11 +60,11 @@ def test_squares_open_and_add(tab: Tab, trace, exits) -> None:
     mark(tab, "leave:7_3").click()
     behind(tab, int(hard.sum()))
     assert set(shown_rows(tab)) == set(np.flatnonzero(hard).tolist())
-    assert "only=" in tab.page.url
+    expect(tab.page).to_have_url(re.compile("only="))
     more = hard | ((trace.labels == 9) & (exits == 1))
     mark(tab, "leave:9_2").click(modifiers=["Shift"])
     behind(tab, int(more.sum()))
-    assert mark(tab, "leave:7_3").get_attribute("aria-pressed") == "true"
+    expect(mark(tab, "leave:7_3")).to_have_attribute("aria-pressed", "true")
     tab.page.get_by_role("button", name="7, exit 3").click()  # its chip
     behind(tab, int((more & ~hard).sum()))
     mark(tab, "leave:9_2").click()  # the only mark, once more
@@ -78,10 +78,10 @@ def test_ribbons_open(tab: Tab, trace, exits) -> None:
     mark(tab, "leave:x_1_w").focus()
     tab.page.keyboard.press("Enter")
     behind(tab, int(wrong.sum()))
-    svg = tab.page.locator(".flow svg").bounding_box()
+    svg = tab.still(".flow svg")
     path = tab.page.locator('.flow [data-mark="leave:4_1"] path').first.get_attribute("d")
     found = re.match(r"M([\d.]+) ([\d.]+)C.*?v([\d.]+)", path or "")
-    assert svg and found
+    assert found
     x, y, thickness = map(float, found.groups())
     tab.page.mouse.click(svg["x"] + x + 3, svg["y"] + y + thickness / 2)
     behind(tab, int(((trace.labels == 4) & (exits == 0)).sum()))
@@ -116,8 +116,7 @@ def test_bars_and_groups_open(tab: Tab, trace) -> None:
 
 def test_a_box_opens(tab: Tab, trace) -> None:
     open_page(tab, "&chart=scores:1_2")
-    plane = tab.page.locator(".plane").bounding_box()
-    assert plane
+    plane = tab.still(".plane")
     x, y = plane["x"] + 3, plane["y"] + plane["height"] - 3
     tab.page.mouse.move(x, y)
     tab.page.mouse.down()
@@ -149,12 +148,14 @@ def test_the_keyboard_is_enough(tab: Tab, trace, exits) -> None:
     open_page(tab)
     mark(tab, "leave:x_1").focus()
     tab.page.keyboard.press("ArrowDown")
-    focused = "() => { let e = document.activeElement; while (e.shadowRoot) e = e.shadowRoot.activeElement; return e; }"
+    focused = (
+        "() => { let e = document.activeElement; while (e?.shadowRoot) e = e.shadowRoot.activeElement; return e; }"
+    )
     name = tab.page.evaluate(f"({focused})().dataset.mark")
     assert re.fullmatch(r"leave:\d_1", name)
     tab.page.keyboard.press("Enter")
     behind(tab, int(((trace.labels == int(name[6])) & (exits == 0)).sum()))
-    assert tab.page.evaluate(f"({focused})().dataset.mark") == name  # it stays where it was
+    tab.page.wait_for_function(f"({focused})()?.dataset.mark === '{name}'", timeout=15000)  # it stays where it was
     first = tab.page.locator(".tile").first
     first.focus()
     tab.page.keyboard.press("ArrowRight")
@@ -186,10 +187,8 @@ def test_one_exit_fills_the_page(tab: Tab, exits) -> None:
 
 def test_a_lasso_opens(tab: Tab) -> None:
     open_page(tab, "&chart=map")
-    tab.page.wait_for_selector(".feature_map canvas", timeout=30000)
-    tab.page.wait_for_timeout(1000)
-    canvas = tab.page.locator(".feature_map canvas").first.bounding_box()
-    assert canvas
+    tab.page.wait_for_selector('.feature_map[data-ready="true"] canvas', timeout=30000)
+    canvas = tab.still(".feature_map canvas")
     middle = canvas["x"] + canvas["width"] / 2, canvas["y"] + canvas["height"] / 2
     tab.page.mouse.move(middle[0] - 80, middle[1] - 60)
     tab.page.mouse.down()

@@ -104,6 +104,18 @@ def test_a_newcomer_can_start_something_useful_at_once(places):
     assert "--keep-as mnist/my-eenet8-2" in app.code[0].value
 
 
+def test_what_was_typed_last_counts_when_start_is_pressed_at_once(places):
+    app = open_page()
+    app.number_input(key="train_epochs_short").set_value(3)
+    app.button(key="train_start").click().run()
+    (request,) = places[2]
+    assert request["epochs"] == 3
+    app.segmented_control(key="train_open").set_value("new").run()
+    app.number_input(key="train_cost_weight").set_value(-1.0)
+    app.button(key="train_start").click().run()
+    assert len(places[2]) == 1 and errors(app)[0].startswith("Expected a cost weight of 0 or more")
+
+
 @pytest.mark.parametrize(
     ("key", "value", "line"),
     [

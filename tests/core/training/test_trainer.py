@@ -112,7 +112,7 @@ def test_small_images_come_first():
 
 def test_a_schedule_with_images_too_small_for_the_network_is_refused_before_it_starts(stripes, tmp_path):
     vgg = NetworkSpec("eevgg11", 1, "pareto", "pool", (1, 32, 32), 3, stem="small", width=0.125)
-    with pytest.raises(UserError, match="got 16 x 16 pixels.*full size from the first epoch on"):
+    with pytest.raises(UserError, match=r"got 16 x 16 pixels.*full size from the first epoch on"):
         train_network(default_recipe("stripes", vgg, resolution=((0.3, 24), (0.2, 16))), stripes, tmp_path, CPU)
     assert not list(tmp_path.iterdir())
 
