@@ -19,7 +19,7 @@ from core.errors import UserError
 from core.trace import SPLITS
 
 FORMAT = 1
-NEIGHBOURS = 6
+NEIGHBOURS = 5
 MAX_FILE_BYTES = 2**29  # uncompressed
 _STEPS = 4095  # of a coordinate on either side of 0: finer than the pixels of a screen
 _BLOCK = 500  # examples whose distances are held at once

@@ -182,7 +182,7 @@ class Trace:
     def compact(self) -> "Trace":
         """The form for a repository with many networks: no class table, scores rounded; a file takes a third.
 
-        Of confidence and largest probability the distance below 1 is rounded, to 0.4 % at most: scores next to 1 stay
+        Of confidence and largest probability the distance below 1 is rounded, by 0.8 % at most: scores next to 1 stay
         apart, order is kept. Margin and entropy move by 0.02 at most, less the nearer p is to 1.
         """
         confidence = round_scores(self.confidence)

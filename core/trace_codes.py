@@ -7,7 +7,7 @@ from numpy.typing import NDArray
 
 from core.analysis.rules import Scores, as_scores
 
-_COMPACT_BITS = 9  # of a score's distance below 1: about 0.2 % of it
+_COMPACT_BITS = 8  # of a score's distance below 1: about 0.4 % of it
 _CODE_BITS = 11  # that two bytes of a file have room for, as many as float16
 _SHARES = 64  # steps of a share
 _ONE = np.float32(1).view(np.int32)

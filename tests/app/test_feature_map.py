@@ -26,7 +26,7 @@ def found():
 
 def test_the_shipped_map_fits_the_shipped_trace(trace, found):
     assert np.array_equal(feature_map.load(MODEL, trace).neighbours, found.neighbours)
-    assert found.neighbours.shape == (trace.n, trace.num_exits, 6)
+    assert found.neighbours.shape == (trace.n, trace.num_exits, 5)
     with pytest.raises(UserError, match="core map mnist/eenet8"):
         feature_map.load(MODEL, trace.select(np.arange(100)))
 

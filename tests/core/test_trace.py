@@ -108,9 +108,9 @@ def test_tuning_and_certifying_parts_split_by_id():
     assert record(*outputs(5000, 1, 2)).tuning().n == 2000
 
 
-def test_the_compact_form_keeps_order_and_nine_bits_of_the_distance_below_one(tmp_path):
-    steps = np.array([0, 1, 511, 512, 1025, 2**23 - 1, 2**23 + 34567, 0x3F800000])  # of float32, down from 1 to 0
-    kept = np.array([0, 1, 511, 512, 1024, 511 * 2**14, 2**23 + 32768, 0x3F800000 >> 21 << 21])
+def test_the_compact_form_keeps_order_and_eight_bits_of_the_distance_below_one(tmp_path):
+    steps = np.array([0, 1, 255, 256, 513, 2**23 - 1, 2**23 + 67890, 0x3F800000])  # of float32, down from 1 to 0
+    kept = np.array([0, 1, 255, 256, 512, 255 * 2**15, 2**23 + 65536, 0x3F800000 >> 22 << 22])
     scores = (0x3F800000 - steps).astype(np.int32).view(np.float32)[:, None]
     assert np.array_equal((0x3F800000 - round_scores(scores)[:, 0].view(np.int32)), kept)
 
@@ -122,7 +122,7 @@ def test_the_compact_form_keeps_order_and_nine_bits_of_the_distance_below_one(tm
         order = np.argsort(values[:, 0], kind="stable")
         assert (np.diff(compact.scores[name][order, 0]) >= 0).all()
         assert ((1 - compact.scores[name]) <= 1.0000001 * (1 - values)).all()
-        assert np.abs(compact.scores[name] - values).max() < 0.002
+        assert np.abs(compact.scores[name] - values).max() < 0.004
     for small, name in ((compact, "compact.npz"), (trace.small(), "small.npz")):
         small.save(tmp_path / name)
         assert_same(Trace.load(tmp_path / name), small)
