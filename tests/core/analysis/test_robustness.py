@@ -135,7 +135,7 @@ def test_damaged_files_are_one_line(tmp_path: Path) -> None:
         meta, planes = json.loads(str(arrays["meta"])), arrays["scores"]
     whole = path.read_bytes()
     changes: list[dict[str, np.ndarray]] = [
-        {"meta": np.array(json.dumps(meta | {"format": 2}))},
+        {"meta": np.array(json.dumps(meta | {"format": 1}))},
         {"meta": np.array(json.dumps(meta | {"examples": -1}))},
         {"meta": np.array(json.dumps(meta | {"examples": 36}))},
         {"meta": np.array(json.dumps(meta | {"corruptions": [1, 2]}))},

@@ -103,7 +103,7 @@ def test_the_command_writes_a_map_of_the_embedded_images(checkpoints, capsys):
         load_feature_map(NAME, checkpoints)
     assert main(["map", NAME, "--device", "cpu", "--json", "--checkpoints", str(checkpoints)]) == 0
     printed = json.loads(capsys.readouterr().out)
-    assert (printed["n"], printed["split"], printed["neighbours"]) == (30, "test", 6)
+    assert (printed["n"], printed["split"], printed["neighbours"]) == (30, "test", 5)
     found = load_feature_map(NAME, checkpoints)
     built, _ = network()
     features = pooled_features(built, IMAGES, PREPROCESSING)
