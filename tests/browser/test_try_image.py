@@ -108,6 +108,19 @@ def test_a_clicked_thumbnail_takes_its_way(tab: Tab, network) -> None:
         expect(tab.page.locator(f'.picker [data-id="{row}"]')).to_have_attribute("aria-pressed", "true")
 
 
+def test_the_times_follow_the_story_and_are_kept(tab: Tab) -> None:
+    open_page(tab, f"{LINK}&image=6")
+    figures = tab.page.locator(".journey .figures")
+    expect(figures).to_contain_text(re.compile("measured just now.*median of [0-9]+ runs", re.DOTALL))
+    measured = figures.inner_text()
+    slider = tab.page.locator('.st-key-try_t input[type="range"], .st-key-try_t [role="slider"]').first
+    slider.focus()
+    slider.press("ArrowRight")
+    expect(tab.page).to_have_url(re.compile("t=0.801"))
+    tab.rest()
+    expect(figures).to_have_text(measured, use_inner_text=True)  # the same exit is not timed again
+
+
 def test_a_link_shows_the_same_on_another_machine_and_the_threshold_moves_the_exit(tab: Tab, network) -> None:
     images = network[1].preprocessing.normalise(load_embedded("mnist")[6:7])
     open_page(tab, f"{LINK}&image=6")
