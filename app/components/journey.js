@@ -7,7 +7,9 @@ export default function mount({ data, parentElement, setTriggerValue }) {
   let journey = instances.get(parentElement);
   if (!journey) instances.set(parentElement, (journey = new Journey(parentElement)));
   journey.show(data);
-  if (!data.timing) setTriggerValue("time", true); // the story is drawn, now it may be timed
+  clearTimeout(journey.asking);
+  // timing keeps the processor busy: the story is painted first
+  if (!data.timing) journey.asking = setTimeout(() => setTriggerValue("time", true), 400);
   return () => {
     journey.stop();
     instances.delete(parentElement);
@@ -43,6 +45,7 @@ class Journey {
   }
 
   stop() {
+    clearTimeout(this.asking);
     this.observer.disconnect();
     window.removeEventListener("resize", this.onWindow);
     cancelAnimationFrame(this.frame);
