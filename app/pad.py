@@ -20,17 +20,14 @@ def show(drawn: bytes | None, on_draw: Callable[[bytes | None], None]) -> None:
     """Draw the pad.
 
     Args:
-        drawn: the PNG that was drawn before the visitor looked elsewhere, or None.
+        drawn: the PNG that was drawn so far, or None: where a pad starts that comes into view again.
         on_draw: called with the PNG, or None where the pad was cleared, before the page runs again.
     """
-    memory = st.session_state
-    if KEY not in memory:  # the pad comes into view: it starts from what was drawn, and goes on by itself
-        memory["pad_start"] = _START + base64.b64encode(drawn).decode() if drawn else ""
 
     def take() -> None:
-        on_draw(drawing(memory[KEY].get("png")))
+        on_draw(drawing(st.session_state[KEY].get("png")))
 
-    _mount(key=KEY, data={"start": memory.get("pad_start", "")}, on_png_change=take)
+    _mount(key=KEY, data={"start": _START + base64.b64encode(drawn).decode() if drawn else ""}, on_png_change=take)
 
 
 def drawing(message: Any) -> bytes | None:

@@ -5,7 +5,7 @@ const instances = new WeakMap();
 
 export default function mount({ data, parentElement, setStateValue }) {
   let pad = instances.get(parentElement);
-  if (!pad) instances.set(parentElement, (pad = new Pad(parentElement, data.start)));
+  if (!pad) instances.set(parentElement, (pad = new Pad(parentElement, data.start))); // later it knows better itself
   pad.send = (url) => setStateValue("png", url);
   return () => instances.delete(parentElement);
 }

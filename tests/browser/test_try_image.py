@@ -180,6 +180,13 @@ def test_a_one_is_drawn_undone_and_cleared(tab: Tab) -> None:
     draw(tab, (0.2, 0.2), (0.8, 0.2), (0.4, 0.9))
     tab.page.wait_for_selector('.journey[data-image="Your drawing"]', timeout=30000)
     shows(tab, None, "7")
+    tab.rest()
+    draw(tab, (0.1, 0.9), (0.9, 0.9))
+    tab.rest()
+    tab.page.locator(".pad .undo").click()  # takes back one stroke, not all
+    expect(tab.page.locator(".pad .clear")).to_be_enabled()
+    shows(tab, None, "7")
+    tab.rest()
     choose_way(tab, "Test image")
     tab.page.wait_for_selector('.journey[data-image^="Test image"]')
     choose_way(tab, "Draw")
