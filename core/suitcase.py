@@ -72,7 +72,7 @@ def unpack(data: bytes, root: Path) -> str:
                 (held / name).rename(root / name)
             finally:
                 shutil.rmtree(held, ignore_errors=True)
-    except (zipfile.BadZipFile, NotImplementedError, EOFError, RuntimeError, ValueError) as error:
+    except (zipfile.BadZipFile, EOFError, RuntimeError, ValueError) as error:
         problem = " ".join(str(error).split()) or type(error).__name__
         raise UserError(
             f"expected a zip of a checkpoint's folder, got something else ({problem}): download it again"
